@@ -1,0 +1,1 @@
+"""Sound: PCM, resampling, codecs, playout pacing, recording."""

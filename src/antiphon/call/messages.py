@@ -1,0 +1,120 @@
+"""What the agent's side says to the client during a call. ``wire/`` turns each into JSON.
+
+Source of names and fields: the Ultravox data message protocol; behaviour: docs/protocol.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, TypeAlias
+
+
+class AgentState(StrEnum):
+    """What the agent is doing, as the client sees it."""
+
+    IDLE = "idle"
+    LISTENING = "listening"
+    THINKING = "thinking"
+    SPEAKING = "speaking"
+
+
+class Role(StrEnum):
+    """Whose words."""
+
+    USER = "user"
+    AGENT = "agent"
+
+
+class Modality(StrEnum):
+    """How the words went: spoken or written (the wire calls this ``medium``)."""
+
+    VOICE = "voice"
+    TEXT = "text"
+
+
+class Severity(StrEnum):
+    """How much a call event matters."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class CallStarted:
+    """First message of every call."""
+
+    call_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StateChanged:
+    """The agent's state is now ``state``."""
+
+    state: AgentState
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """Words of one turn: either ``text`` (whole, so far) or ``delta`` (added since), never both."""
+
+    role: Role
+    modality: Modality
+    ordinal: int
+    final: bool
+    text: str | None = None
+    delta: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlaybackClearBuffer:
+    """The client drops whatever it has not played."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pong:
+    """Answer to a ping, with the same timestamp."""
+
+    timestamp: float
+
+
+@dataclass(frozen=True, slots=True)
+class Debug:
+    """Something worth knowing while developing."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallEvent:
+    """Something worth knowing afterwards; also recorded (``GET /api/calls/{id}/events``)."""
+
+    severity: Severity
+    type: str
+    text: str
+    extras: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class UserStartedSpeaking:
+    """The caller has started to speak, by voice activity alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class UserStoppedSpeaking:
+    """The caller has stopped speaking, by voice activity alone."""
+
+
+Message: TypeAlias = (
+    CallStarted
+    | StateChanged
+    | Transcript
+    | PlaybackClearBuffer
+    | Pong
+    | Debug
+    | CallEvent
+    | UserStartedSpeaking
+    | UserStoppedSpeaking
+)

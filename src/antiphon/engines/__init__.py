@@ -1,0 +1,1 @@
+"""The models behind a call, each behind a small Protocol."""

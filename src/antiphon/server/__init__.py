@@ -1,0 +1,1 @@
+"""The HTTP server: configuration, keys, one router a resource."""

@@ -1,0 +1,1 @@
+"""The running task group that serves one call: where all rooms meet."""

@@ -1,0 +1,1 @@
+"""JSON on the wire and the frozen types behind it."""
