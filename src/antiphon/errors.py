@@ -13,6 +13,7 @@
     │   ├── WrongState          422  not possible in the call's present state
     │   └── Overloaded          503  try later: ``retry_after_s``
     ├── JoinRefused             the join URL serves nobody (any more); carries a WebSocket close code
+    ├── CallEnded               a client's call was closed by the other side; carries the close code
     ├── MessageError            a client's data message that cannot be understood
     ├── EngineError             a model or a server behind an engine failed; ``retryable``
     ├── StoreError              the database or the recordings folder failed
@@ -117,6 +118,15 @@ class JoinRefused(AntiphonError):
         self.close_code = close_code
 
 
+class CallEnded(AntiphonError):
+    """Seen by a client: the other side closed the call. The text is the reason it gave."""
+
+    def __init__(self, close_code: int, reason: str) -> None:
+        super().__init__(reason or f"close code {close_code}")
+        self.close_code = close_code
+        self.reason = reason
+
+
 class MessageError(AntiphonError):
     """A data message that is not JSON, has no known type, or has bad fields. Never ends a call."""
 
@@ -130,7 +140,14 @@ class EngineError(AntiphonError):
 
 
 class StoreError(AntiphonError):
-    """The database or the recordings folder could not do what was asked."""
+    """The database or the recordings folder could not do what was asked.
+
+    ``retryable`` says whether the same may work a moment later (locked, full, unreachable).
+    """
+
+    def __init__(self, message: str, *, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.retryable = retryable
 
 
 class SetupError(AntiphonError):

@@ -1,0 +1,95 @@
+"""The REST half of a client."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from antiphon.errors import RequestError, SetupError, Unauthorized
+
+
+class Api:
+    """One server and one key.
+
+    ``url`` is the server's address, such as ``http://127.0.0.1:8000``. Every method raises
+    :class:`SetupError` where the server cannot be reached, :class:`Unauthorized` where it does not know the key
+    and :class:`RequestError` where it refuses for another reason.
+    """
+
+    def __init__(self, url: str, key: str) -> None:
+        self.url = url.rstrip("/")
+        self._client = httpx.AsyncClient(base_url=self.url, headers={"X-API-Key": key}, timeout=30, trust_env=False)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.aclose()
+
+    async def create_call(self, body: dict[str, Any]) -> dict[str, Any]:
+        """``POST /api/calls``: the call, with its ``joinUrl``."""
+        call: dict[str, Any] = await self._request("POST", "/api/calls", json=body)
+        return call
+
+    async def get_call(self, call_id: str) -> dict[str, Any]:
+        """``GET /api/calls/{id}``."""
+        call: dict[str, Any] = await self._request("GET", f"/api/calls/{call_id}")
+        return call
+
+    async def messages(self, call_id: str) -> list[dict[str, Any]]:
+        """All messages of the call."""
+        return await self._pages(f"/api/calls/{call_id}/messages")
+
+    async def events(self, call_id: str) -> list[dict[str, Any]]:
+        """All events of the call."""
+        return await self._pages(f"/api/calls/{call_id}/events")
+
+    async def ready(self) -> bool:
+        """Whether ``/readyz`` says that models are loaded and warm."""
+        try:
+            response = await self._client.get("/readyz")
+        except httpx.TransportError:
+            return False
+        return response.status_code == 200
+
+    async def _pages(self, path: str) -> list[dict[str, Any]]:
+        results: list[dict[str, Any]] = []
+        cursor: str | None = None
+        while True:
+            page = await self._request("GET", path, params={} if cursor is None else {"cursor": cursor})
+            results += page["results"]
+            following = page.get("next")
+            cursor = httpx.URL(following).params.get("cursor") if following else None
+            if cursor is None:
+                return results
+
+    async def _request(self, method: str, path: str, **more: Any) -> Any:
+        try:
+            response = await self._client.request(method, path, **more)
+        except (httpx.TransportError, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+            raise SetupError(
+                f"cannot reach {self.url}: {str(error) or type(error).__name__}; "
+                "is the server running (antiphon serve), and is the address right (--server)?"
+            ) from error
+        if response.is_success:
+            return _json(response)
+        answer = _json(response)
+        detail = (
+            str(answer.get("detail") or response.text.strip()) if isinstance(answer, dict) else response.text.strip()
+        )
+        if response.status_code in (401, 403):
+            raise Unauthorized(
+                f"{self.url} does not take the API key: {detail} Give a good one with --key or ANTIPHON_API_KEY."
+            )
+        raise RequestError(f"{self.url} answered {response.status_code}: {detail}")
+
+
+def _json(response: httpx.Response) -> Any:
+    try:
+        return response.json()
+    except ValueError:
+        return None
