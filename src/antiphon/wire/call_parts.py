@@ -1,0 +1,134 @@
+"""The smaller parts of ``ultravox.v1.StartCallRequest``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from antiphon.wire import fields
+from antiphon.wire.fields import (
+    Duration,
+    Flag,
+    HeaderMap,
+    HttpUrl,
+    Int32,
+    JsonObject,
+    Number,
+    PositiveDuration,
+    SampleRate,
+    Text,
+    WebSocketUrl,
+    WireModel,
+)
+from antiphon.wire.medium import DataMessages
+
+MessageMedium = Literal["MESSAGE_MEDIUM_VOICE", "MESSAGE_MEDIUM_TEXT"]
+MessageRole = Literal["MESSAGE_ROLE_USER", "MESSAGE_ROLE_AGENT", "MESSAGE_ROLE_TOOL_CALL", "MESSAGE_ROLE_TOOL_RESULT"]
+
+
+class VadSettings(WireModel):
+    """When the caller's turn begins and ends; the defaults are the API's."""
+
+    turn_endpoint_delay: Duration = 0.384
+    minimum_turn_duration: Duration = 0.0
+    minimum_interruption_duration: Duration = 0.09
+    frame_activation_threshold: Annotated[Number, Field(ge=0.1, le=1)] = 0.1
+
+
+class FallbackGreeting(WireModel):
+    """What the agent says when the user was to speak first and does not."""
+
+    delay: Duration | None = None
+    text: Text | None = None
+    prompt: Text | None = None
+
+
+class UserGreeting(WireModel):
+    """The user speaks first."""
+
+    fallback: FallbackGreeting | None = None
+
+
+class AgentGreeting(WireModel):
+    """The agent speaks first."""
+
+    uninterruptible: Flag = False
+    text: Text | None = None
+    prompt: Text | None = None
+    delay: Duration | None = None
+
+
+class FirstSpeakerSettings(WireModel):
+    """At most one of two; neither means the agent."""
+
+    user: UserGreeting | None = None
+    agent: AgentGreeting | None = None
+
+    @model_validator(mode="after")
+    def _one_speaker(self) -> Self:
+        fields.exactly_one(self, ("user", "agent"), at_most=True)
+        return self
+
+
+class TimedMessage(WireModel):
+    """What the agent says after ``duration`` more of silence."""
+
+    duration: PositiveDuration
+    message: Text = ""
+    end_behavior: Literal["END_BEHAVIOR_HANG_UP_SOFT", "END_BEHAVIOR_HANG_UP_STRICT"] | None = None
+
+
+class Timespan(WireModel):
+    """A stretch of an earlier call."""
+
+    start: Duration | None = None
+    end: Duration | None = None
+
+
+class InitialMessage(WireModel):
+    """``ultravox.v1.Message``, as the conversation to start from. What only an earlier call knew is kept."""
+
+    role: MessageRole
+    text: Text = ""
+    invocation_id: Text | None = None
+    tool_name: Text | None = None
+    error_details: Text | None = None
+    medium: MessageMedium | None = None
+    call_stage_message_index: Int32 | None = None
+    call_stage_id: Text | None = None
+    call_state: JsonObject | None = None
+    timespan: Timespan | None = None
+    wall_clock_timespan: Timespan | None = None
+    metadata: JsonObject | None = None
+
+
+class DataConnectionAudio(WireModel):
+    """Audio for the data connection."""
+
+    sample_rate: SampleRate = 16_000
+    channel_mode: Literal["CHANNEL_MODE_MIXED", "CHANNEL_MODE_SEPARATED"] = "CHANNEL_MODE_SEPARATED"
+
+
+class DataConnection(WireModel):
+    """A WebSocket the server opens for a further participant."""
+
+    websocket_url: WebSocketUrl
+    audio_config: DataConnectionAudio | None = None
+    data_messages: DataMessages = DataMessages()
+    headers: HeaderMap | None = None
+
+
+class Callback(WireModel):
+    """One URL to be told of an event of the call."""
+
+    url: HttpUrl
+    secrets: list[Text] | None = None
+
+
+class Callbacks(WireModel):
+    """Who is told of the call's life."""
+
+    joined: Callback | None = None
+    ended: Callback | None = None
+    billed: Callback | None = None

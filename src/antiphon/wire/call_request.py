@@ -1,0 +1,211 @@
+"""``ultravox.v1.StartCallRequest``, the whole of it: a JSON body → a frozen :class:`CallRequest`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from antiphon.call.messages import Modality
+from antiphon.errors import FieldError, InvalidRequest
+from antiphon.wire import json_text
+from antiphon.wire.call_parts import (
+    AgentGreeting,
+    Callbacks,
+    DataConnection,
+    FirstSpeakerSettings,
+    InitialMessage,
+    MessageMedium,
+    TimedMessage,
+    VadSettings,
+)
+from antiphon.wire.durations import format_duration
+from antiphon.wire.fields import Flag, JsonObject, Number, PositiveDuration, StringMap, Text, WireModel, wrong
+from antiphon.wire.medium import CallMedium, WebRtcMedium
+from antiphon.wire.tools import SelectedTool
+from antiphon.wire.voices import ExternalVoice
+
+DEFAULT_MODEL = "ultravox-v0.7"
+MAX_FIELDS_NAMED = 20
+"""Wrong fields listed in one answer."""
+
+_LANGUAGE = re.compile(r"[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8})*")
+
+
+def _language(value: str) -> str:
+    if value and (len(value) > 16 or _LANGUAGE.fullmatch(value) is None):
+        raise wrong('expected a BCP 47 language code of at most 16 characters, such as "en" or "pt-BR"')
+    return value
+
+
+def _metadata(value: dict[str, str]) -> dict[str, str]:
+    for key in value:
+        if key.startswith("ultravox."):
+            raise wrong('keys may not start with "ultravox.", which is reserved')
+    return value
+
+
+class CallRequest(WireModel):
+    """What a call is created with. Durations are seconds; ``to_json()`` is the body as sent, to be stored."""
+
+    system_prompt: Text | None = None
+    temperature: Annotated[Number, Field(ge=0, le=1)] = 0.0
+    model: Text = DEFAULT_MODEL
+    voice: Text | None = None
+    external_voice: ExternalVoice | None = None
+    language_hint: Annotated[Text, AfterValidator(_language)] | None = None
+    initial_messages: tuple[InitialMessage, ...] = ()
+    join_timeout: PositiveDuration = 30.0
+    max_duration: PositiveDuration = 3600.0
+    time_exceeded_message: Text | None = None
+    inactivity_messages: tuple[TimedMessage, ...] = ()
+    selected_tools: tuple[SelectedTool, ...] = ()
+    medium: CallMedium = CallMedium()
+    recording_enabled: Flag = False
+    first_speaker: Literal["FIRST_SPEAKER_AGENT", "FIRST_SPEAKER_USER"] | None = None
+    transcript_optional: Flag = True
+    initial_output_medium: MessageMedium = "MESSAGE_MEDIUM_VOICE"
+    vad_settings: VadSettings | None = None
+    first_speaker_settings: FirstSpeakerSettings = FirstSpeakerSettings()
+    experimental_settings: JsonObject | None = None
+    metadata: Annotated[StringMap, AfterValidator(_metadata)] = Field(default_factory=dict)
+    initial_state: JsonObject = Field(default_factory=dict)
+    data_connection: DataConnection | None = None
+    callbacks: Callbacks | None = None
+    voice_overrides: ExternalVoice | None = None
+    retention_policy: Literal["CALL_RETENTION_POLICY_RETAIN", "CALL_RETENTION_POLICY_AUTO_DELETE"] | None = None
+    shared_secrets: tuple[Text, ...] = ()
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        if self.voice and self.external_voice is not None:
+            raise wrong("excludes voice; at most one of the two may be set", "externalVoice")
+        if self.voice_overrides is not None and not self.voice:
+            raise wrong("is only possible together with voice", "voiceOverrides")
+        settings = self.first_speaker_settings
+        if (self.first_speaker == "FIRST_SPEAKER_USER" and settings.agent is not None) or (
+            self.first_speaker == "FIRST_SPEAKER_AGENT" and settings.user is not None
+        ):
+            raise wrong("contradicts firstSpeakerSettings", "firstSpeaker")
+        names = [tool.model_name for tool in self.selected_tools if tool.model_name is not None]
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise wrong(f"the name {repeated[0]} is used more than once", "selectedTools")
+        return self
+
+    @property
+    def user_speaks_first(self) -> bool:
+        """Whether the agent waits for the caller to begin."""
+        return self.first_speaker_settings.user is not None or self.first_speaker == "FIRST_SPEAKER_USER"
+
+    @property
+    def greeting(self) -> AgentGreeting:
+        """How the agent begins, where it does."""
+        return self.first_speaker_settings.agent or AgentGreeting()
+
+    @property
+    def vad(self) -> VadSettings:
+        """Voice activity settings, with their defaults."""
+        return self.vad_settings or VadSettings()
+
+    @property
+    def modality(self) -> Modality:
+        """How the agent answers until the client changes it."""
+        return Modality.TEXT if self.initial_output_medium == "MESSAGE_MEDIUM_TEXT" else Modality.VOICE
+
+    def call_json(self) -> dict[str, Any]:
+        """Those properties of the REST ``Call`` that come from the request, in its shapes and with its defaults."""
+        sent = self.to_json()
+        first = sent.get("firstSpeakerSettings") or ({"user": {}} if self.user_speaks_first else {"agent": {}})
+        result: dict[str, Any] = {
+            "firstSpeaker": "FIRST_SPEAKER_USER" if self.user_speaks_first else "FIRST_SPEAKER_AGENT",
+            "firstSpeakerSettings": first,
+            "inactivityMessages": sent.get("inactivityMessages", []),
+            "initialOutputMedium": self.initial_output_medium,
+            "joinTimeout": format_duration(self.join_timeout),
+            "languageHint": self.language_hint or None,
+            "maxDuration": format_duration(self.max_duration),
+            "medium": sent.get("medium") or {"webRtc": {}},
+            "model": self.model or DEFAULT_MODEL,
+            "recordingEnabled": self.recording_enabled,
+            "retentionPolicy": _RETENTION[self.retention_policy],
+            "systemPrompt": self.system_prompt,
+            "temperature": self.temperature,
+            "timeExceededMessage": self.time_exceeded_message,
+            "voice": self.voice or None,
+            "transcriptOptional": self.transcript_optional,
+            "vadSettings": sent.get("vadSettings"),
+            "experimentalSettings": self.experimental_settings,
+            "metadata": self.metadata,
+            "initialState": self.initial_state,
+        }
+        # not nullable in the contract: there or not
+        for theirs, ours in (
+            ("externalVoice", "externalVoice"),
+            ("voiceOverrides", "voiceOverrides"),
+            ("dataConnectionConfig", "dataConnection"),
+            ("callbacks", "callbacks"),
+        ):
+            if ours in sent:
+                result[theirs] = sent[ours]
+        return result
+
+
+_RETENTION = {
+    None: None,
+    "CALL_RETENTION_POLICY_RETAIN": "retain",
+    "CALL_RETENTION_POLICY_AUTO_DELETE": "auto_delete",
+}
+
+
+def parse_call_request(body: Any) -> CallRequest:
+    """The request in a decoded JSON body. Raises :class:`InvalidRequest` naming each wrong field, nothing else."""
+    if not isinstance(body, Mapping):
+        raise InvalidRequest(f"expected a JSON object, got {json_text.kind(body)}")
+    try:
+        json_text.check(body)
+    except json_text.BadJson as error:
+        raise InvalidRequest(str(error)) from None
+    try:
+        request = CallRequest.model_validate(body)
+    except ValidationError as error:
+        raise _invalid(error.errors(include_url=False, include_input=False)) from None
+    if request.medium == CallMedium():
+        return request.model_copy(update={"medium": CallMedium(web_rtc=WebRtcMedium())})
+    return request
+
+
+def _invalid(errors: Iterable[ErrorDetails]) -> InvalidRequest:
+    found = [FieldError(_path(error), _sentence(error)) for error in errors][:MAX_FIELDS_NAMED]
+    first = found[0]
+    detail = f"{first.path}: {first.message}" if first.path else first.message
+    if len(found) > 1:
+        detail += f" (and {len(found) - 1} more)"
+    return InvalidRequest(detail, found)
+
+
+def _path(error: ErrorDetails) -> str:
+    below = str(error.get("ctx", {}).get("path", "")) if error["type"] == "wrong" else ""
+    parts = [str(part) for part in error["loc"] if part != "[key]"]
+    return ".".join([*parts, below] if below else parts)
+
+
+def _sentence(error: ErrorDetails) -> str:
+    match error["type"]:
+        case "missing":
+            return "is required"
+        case "extra_forbidden":
+            return "is not a known field"
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return "expected an object"
+        case "list_type" | "tuple_type":
+            return "expected an array"
+        case "string_type":
+            return "expected a string"
+        case "bool_type":
+            return "expected true or false"
+        case _:
+            return re.sub(r"^(Input|String) should", "has to", error["msg"])

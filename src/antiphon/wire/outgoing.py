@@ -1,0 +1,110 @@
+"""Data messages to the client: :mod:`antiphon.call.messages` → JSON, and which of them a connection wants.
+
+Names, fields and defaults: the Ultravox data message protocol and ``ultravox.v1.EnabledDataMessages``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, assert_never
+
+from antiphon.call.messages import (
+    CallEvent,
+    CallStarted,
+    Debug,
+    Message,
+    PlaybackClearBuffer,
+    Pong,
+    StateChanged,
+    Transcript,
+    UserStartedSpeaking,
+    UserStoppedSpeaking,
+)
+
+
+def to_json(message: Message) -> dict[str, Any]:
+    """The data message as a JSON object, with exactly the protocol's fields."""
+    match message:
+        case CallStarted(call_id=call_id):
+            return {"type": "call_started", "callId": call_id}
+        case StateChanged(state=state):
+            return {"type": "state", "state": state.value}
+        case Transcript():
+            return _transcript(message)
+        case PlaybackClearBuffer():
+            return {"type": "playback_clear_buffer"}
+        case Pong(timestamp=timestamp):
+            return {"type": "pong", "timestamp": timestamp}
+        case Debug(message=text):
+            return {"type": "debug", "message": text}
+        case CallEvent(severity=severity, type=kind, text=text, extras=extras):
+            return {
+                "type": "call_event",
+                "callEvent": {"severity": severity.value, "type": kind, "text": text, "extras": extras},
+            }
+        case UserStartedSpeaking():
+            return {"type": "user_started_speaking"}
+        case UserStoppedSpeaking():
+            return {"type": "user_stopped_speaking"}
+        case _:
+            assert_never(message)
+
+
+def _transcript(message: Transcript) -> dict[str, Any]:
+    result: dict[str, Any] = {
+        "type": "transcript",
+        "role": message.role.value,
+        "medium": message.modality.value,
+        "final": message.final,
+        "ordinal": message.ordinal,
+    }
+    if message.delta is not None:
+        result["delta"] = message.delta
+    else:
+        result["text"] = message.text or ""
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class EnabledDataMessages:
+    """Which data messages a connection is sent. The defaults are those of a WebSocket client."""
+
+    pong: bool = True
+    state: bool = True
+    transcript: bool = True
+    client_tool_invocation: bool = True
+    data_connection_tool_invocation: bool = False
+    playback_clear_buffer: bool = True
+    call_started: bool = True
+    debug: bool = False
+    call_event: bool = False
+    tool_used: bool = False
+    user_started_speaking: bool = False
+    user_stopped_speaking: bool = False
+    invoking_tool: bool = False
+
+    def with_changes(self, changes: Mapping[str, bool]) -> EnabledDataMessages:
+        """The same with some turned on or off, by field name."""
+        return replace(self, **dict(changes))
+
+    def allows(self, message: Message) -> bool:
+        """Whether this connection is sent ``message``."""
+        return bool(getattr(self, _SWITCHES[type(message)]))
+
+
+WEBSOCKET_DEFAULTS = EnabledDataMessages()
+WEBRTC_DEFAULTS = EnabledDataMessages(playback_clear_buffer=False)
+DATA_CONNECTION_DEFAULTS = EnabledDataMessages(data_connection_tool_invocation=True)
+
+_SWITCHES: dict[type[Any], str] = {
+    Pong: "pong",
+    StateChanged: "state",
+    Transcript: "transcript",
+    PlaybackClearBuffer: "playback_clear_buffer",
+    CallStarted: "call_started",
+    Debug: "debug",
+    CallEvent: "call_event",
+    UserStartedSpeaking: "user_started_speaking",
+    UserStoppedSpeaking: "user_stopped_speaking",
+}

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import pytest
+
+from antiphon.call import messages
+from antiphon.call.messages import AgentState, Modality, Role, Severity
+from antiphon.wire.outgoing import (
+    DATA_CONNECTION_DEFAULTS,
+    WEBRTC_DEFAULTS,
+    WEBSOCKET_DEFAULTS,
+    EnabledDataMessages,
+    to_json,
+)
+
+SENT: list[tuple[messages.Message, dict[str, Any]]] = [
+    (messages.CallStarted("c"), {"type": "call_started", "callId": "c"}),
+    (messages.StateChanged(AgentState.LISTENING), {"type": "state", "state": "listening"}),
+    (
+        messages.Transcript(Role.USER, Modality.VOICE, 3, True, text="Hello."),
+        {"type": "transcript", "role": "user", "medium": "voice", "final": True, "ordinal": 3, "text": "Hello."},
+    ),
+    (
+        messages.Transcript(Role.AGENT, Modality.TEXT, 4, False, delta=" there"),
+        {"type": "transcript", "role": "agent", "medium": "text", "final": False, "ordinal": 4, "delta": " there"},
+    ),
+    (
+        messages.Transcript(Role.AGENT, Modality.VOICE, 4, True, text=""),
+        {"type": "transcript", "role": "agent", "medium": "voice", "final": True, "ordinal": 4, "text": ""},
+    ),
+    (messages.PlaybackClearBuffer(), {"type": "playback_clear_buffer"}),
+    (messages.Pong(12.5), {"type": "pong", "timestamp": 12.5}),
+    (messages.Debug("m"), {"type": "debug", "message": "m"}),
+    (
+        messages.CallEvent(Severity.WARNING, "overflow", "too much", {"s": 1}),
+        {
+            "type": "call_event",
+            "callEvent": {"severity": "warning", "type": "overflow", "text": "too much", "extras": {"s": 1}},
+        },
+    ),
+    (messages.UserStartedSpeaking(), {"type": "user_started_speaking"}),
+    (messages.UserStoppedSpeaking(), {"type": "user_stopped_speaking"}),
+]
+
+
+@pytest.mark.parametrize(("message", "expected"), SENT)
+def test_messages_have_the_protocols_fields(message: messages.Message, expected: dict[str, Any]) -> None:
+    assert to_json(message) == expected
+
+
+def test_every_message_has_a_shape_and_a_switch() -> None:
+    assert {type(message) for message, _ in SENT} == set(get_args(messages.Message))
+    everything = EnabledDataMessages(*[True] * 13)
+    nothing = EnabledDataMessages(*[False] * 13)
+    assert all(everything.allows(message) and not nothing.allows(message) for message, _ in SENT)
+
+
+def test_the_defaults_are_the_contracts() -> None:
+    assert WEBSOCKET_DEFAULTS.allows(messages.PlaybackClearBuffer())
+    assert not WEBRTC_DEFAULTS.allows(messages.PlaybackClearBuffer())
+    assert not WEBSOCKET_DEFAULTS.allows(messages.Debug(""))
+    assert not WEBSOCKET_DEFAULTS.allows(messages.UserStartedSpeaking())
+    assert not WEBSOCKET_DEFAULTS.data_connection_tool_invocation
+    assert DATA_CONNECTION_DEFAULTS.data_connection_tool_invocation
+
+
+def test_single_messages_can_be_turned_on_and_off() -> None:
+    changed = WEBSOCKET_DEFAULTS.with_changes({"debug": True, "transcript": False})
+    assert changed.allows(messages.Debug(""))
+    assert not changed.allows(messages.Transcript(Role.USER, Modality.VOICE, 0, True, text=""))
+    assert changed.allows(messages.Pong(0))
