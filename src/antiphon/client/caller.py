@@ -56,7 +56,7 @@ class Caller:
         self.on_audio: Callable[[bytes], None] | None = None
         self._socket = socket
         self._source = source
-        self._input_rate = input_rate
+        self.input_rate = input_rate
         self._started = asyncio.get_running_loop().time()
         self._news = asyncio.Event()
 
@@ -133,7 +133,7 @@ class Caller:
             while self.closed is None:
                 count += 1
                 await asyncio.sleep(max(0.0, self._started + count * FRAME_S - loop.time()))
-                until = round(count * FRAME_S * self._input_rate)
+                until = round(count * FRAME_S * self.input_rate)
                 await self._socket.send(self._source.read(until - sent).astype("<i2").tobytes())
                 sent = until
         except ConnectionClosed:

@@ -21,10 +21,20 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """When something was said, in seconds since the join."""
+    """When something was said, in seconds since the join. Silence at the end of a clip is not speech."""
 
     started_s: float
     ended_s: float
+
+
+_QUIET = 0.01
+"""Of full scale: what lies below at the end of a clip is silence."""
+
+
+def speech_end(samples: Samples) -> int:
+    """The number of samples up to the last loud one; all of them where none is loud."""
+    loud = np.flatnonzero(np.abs(samples.astype(np.int32)) > _QUIET * 32_768)
+    return int(loud[-1]) + 1 if len(loud) else len(samples)
 
 
 class Voice:
@@ -63,7 +73,8 @@ class Voice:
                 self._waiting.popleft()
                 self._offset = 0
                 if not done.done():
-                    done.set_result(Utterance(self._started / self.rate, (self._position + filled) / self.rate))
+                    ended = self._started + speech_end(samples)
+                    done.set_result(Utterance(self._started / self.rate, ended / self.rate))
         self._position += count
         self._said.append(frame)
         return frame
