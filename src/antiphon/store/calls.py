@@ -1,0 +1,142 @@
+"""Calls: created, joined once, ended once, listed and deleted."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import delete, insert, select, update
+
+from antiphon.call.ends import EndReason
+from antiphon.store.call_filter import CallFilter, call_order
+from antiphon.store.database import Database
+from antiphon.store.paging import check_page_size, fetch_page
+from antiphon.store.records import CallChanges, CallRecord, JoinClaim, MessageRecord, Page, StageRecord
+from antiphon.store.recovery import end_abandoned
+from antiphon.store.rows import call_record, call_row, changed, label_rows, message_row, stage_row
+from antiphon.store.tables import CallLabelRow, CallRow, MessageRow, StageRow
+
+
+class CallRepository:
+    """All that can be asked about calls and done to them. Every method may raise ``StoreError``."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def create(
+        self, call: CallRecord, stages: Sequence[StageRecord] = (), messages: Sequence[MessageRecord] = ()
+    ) -> None:
+        """Store a new call, with its first stage and that one's initial messages, in one transaction.
+
+        The call belongs to this server (``Database.server_id``).
+        """
+        async with self._database.write() as connection:
+            await connection.execute(insert(CallRow), call_row(call, self._database.server_id))
+            for table, rows in (
+                (CallLabelRow, label_rows(call)),
+                (StageRow, [stage_row(stage) for stage in stages]),
+                (MessageRow, [message_row(message) for message in messages]),
+            ):
+                if rows:
+                    await connection.execute(insert(table), rows)
+
+    async def get(self, call_id: str) -> CallRecord | None:
+        """The call, or ``None`` where there is none with this id, which need not be a UUID."""
+        async with self._database.read() as connection:
+            found = await connection.execute(select(CallRow).where(CallRow.call_id == call_id))
+            row = found.mappings().one_or_none()
+        return None if row is None else call_record(row)
+
+    async def page(
+        self,
+        where: CallFilter | None = None,
+        *,
+        sort: str | None = None,
+        cursor: str | None = None,
+        page_size: int | None = None,
+    ) -> Page[CallRecord]:
+        """One page of the calls that match, newest first unless ``sort`` is ``created``.
+
+        Raises:
+            InvalidRequest: the cursor, the page size (1 to 100, default 20) or ``sort`` is wrong.
+
+        """
+        order = call_order(sort)
+        size = check_page_size(page_size)
+        query = select(CallRow).where(*(where or CallFilter()).conditions())
+        async with self._database.read() as connection:
+            return await fetch_page(connection, query, order, call_record, cursor=cursor, page_size=size)
+
+    async def claim_join(self, call_id: str, token_hash: str, now: datetime) -> JoinClaim:
+        """Use the join URL: of any number of attempts at once, one gets ``JOINED``."""
+        claim = (
+            update(CallRow)
+            .where(
+                CallRow.call_id == call_id,
+                CallRow.join_token_hash == token_hash,
+                CallRow.claimed.is_(None),
+                CallRow.ended.is_(None),
+                CallRow.join_deadline > now,
+            )
+            .values(claimed=now)
+        )
+        async with self._database.write() as connection:
+            if (await connection.execute(claim)).rowcount == 1:
+                return JoinClaim.JOINED
+            found = await connection.execute(select(CallRow).where(CallRow.call_id == call_id))
+            row = found.mappings().one_or_none()
+        return _refusal(None if row is None else call_record(row), token_hash)
+
+    async def mark_joined(self, call_id: str, joined: datetime, client_version: str | None = None) -> bool:
+        """The call begins now. ``False`` where it had begun already, has ended or is unknown."""
+        begin = (
+            update(CallRow)
+            .where(CallRow.call_id == call_id, CallRow.joined.is_(None), CallRow.ended.is_(None))
+            .values(joined=joined, client_version=client_version)
+        )
+        async with self._database.write() as connection:
+            return (await connection.execute(begin)).rowcount == 1
+
+    async def mark_ended(self, call_id: str, reason: EndReason, ended: datetime) -> bool:
+        """The call is over. ``True`` for the first who says so; for all others it changes nothing."""
+        async with self._database.write() as connection:
+            joined = await connection.scalar(select(CallRow.joined).where(CallRow.call_id == call_id))
+            duration_s = (ended - joined).total_seconds() if joined else 0.0
+            end = (
+                update(CallRow)
+                .where(CallRow.call_id == call_id, CallRow.ended.is_(None))
+                .values(ended=ended, end_reason=reason.value, duration_s=duration_s)
+            )
+            return (await connection.execute(end)).rowcount == 1
+
+    async def update(self, call_id: str, changes: CallChanges) -> bool:
+        """Change what is given. ``False`` where there is no such call."""
+        values = changed(changes)
+        if not values:
+            return await self.get(call_id) is not None
+        async with self._database.write() as connection:
+            statement = update(CallRow).where(CallRow.call_id == call_id).values(**values)
+            return (await connection.execute(statement)).rowcount == 1
+
+    async def end_abandoned(self, now: datetime) -> tuple[CallRecord, ...]:
+        """At start-up: end what a former process of this server left behind (see ``recovery.py``)."""
+        return await end_abandoned(self._database, now)
+
+    async def delete(self, call_id: str) -> bool:
+        """Remove the call with its stages, messages and events. ``False`` where there was none."""
+        async with self._database.write() as connection:
+            statement = delete(CallRow).where(CallRow.call_id == call_id)
+            return (await connection.execute(statement)).rowcount == 1
+
+
+def _refusal(call: CallRecord | None, token_hash: str) -> JoinClaim:
+    if call is None:
+        return JoinClaim.UNKNOWN
+    if not hmac.compare_digest(call.join_token_hash.encode(), token_hash.encode()):
+        return JoinClaim.WRONG_TOKEN
+    if call.ended is not None and call.claimed is None and call.end_reason is EndReason.UNJOINED:
+        return JoinClaim.EXPIRED
+    if call.ended is not None:
+        return JoinClaim.ENDED
+    return JoinClaim.USED if call.claimed is not None else JoinClaim.EXPIRED

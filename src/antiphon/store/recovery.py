@@ -1,0 +1,80 @@
+"""Ends the calls that a former process of this server left behind when it was killed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, select, update
+
+from antiphon.call.ends import EndReason
+from antiphon.call.messages import Severity
+from antiphon.store.database import Database
+from antiphon.store.puts import put_events
+from antiphon.store.records import CallRecord, EventRecord
+from antiphon.store.rows import call_record, call_row
+from antiphon.store.tables import CallRow, EventRow, MessageRow
+
+EVENT_TYPE = "server_stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class _LeftBehind:
+    call: CallRecord
+    last_s: float  # the last thing known of it, since the join
+
+
+async def end_abandoned(database: Database, now: datetime) -> tuple[CallRecord, ...]:
+    """End every call of this server that never ended, and return them as they are now.
+
+    To be run at start-up, before any call is created: whatever has not ended then belonged to a former process.
+    Who was never joined, and whose join URL has died since, ended ``unjoined`` when it died. All others ended
+    ``system_error``: at the last message or event on record, or now where nobody had joined. An event in each
+    call says so.
+
+    Raises:
+        StoreError: the database failed; no call is ended then.
+
+    """
+    mine = (CallRow.server_id == database.server_id, CallRow.ended.is_(None))
+    message_s = select(func.max(MessageRow.wall_end_s)).where(MessageRow.call_id == CallRow.call_id)
+    event_s = select(func.max(EventRow.wall_s)).where(EventRow.call_id == CallRow.call_id)
+    query = select(
+        CallRow, message_s.scalar_subquery().label("message_s"), event_s.scalar_subquery().label("event_s")
+    ).where(*mine)
+    async with database.write() as connection:
+        rows = (await connection.execute(query)).mappings().all()
+        ended = []
+        for row in rows:
+            left = _LeftBehind(call_record(row), max(row["message_s"] or 0.0, row["event_s"] or 0.0))
+            call = _ended(left, now)
+            values = {name: call_row(call, "")[name] for name in ("ended", "end_reason", "duration_s")}
+            statement = update(CallRow).where(CallRow.call_id == call.call_id, *mine).values(**values)
+            await connection.execute(statement)
+            ended.append(call)
+        await put_events(connection, [_event(call) for call in ended])
+    return tuple(ended)
+
+
+def _ended(left: _LeftBehind, now: datetime) -> CallRecord:
+    call = left.call
+    if call.joined is not None:
+        ended = min(call.joined + timedelta(seconds=left.last_s), now)
+        return replace(call, ended=max(ended, call.joined), end_reason=EndReason.SYSTEM_ERROR)
+    if call.claimed is None and call.join_deadline <= now:
+        return replace(call, ended=call.join_deadline, end_reason=EndReason.UNJOINED)
+    return replace(call, ended=now, end_reason=EndReason.SYSTEM_ERROR)
+
+
+def _event(call: CallRecord) -> EventRecord:
+    last_s = (call.ended - call.joined).total_seconds() if call.ended and call.joined else 0.0
+    text = "The server stopped before the call ended; it was ended when the server started again."
+    return EventRecord(
+        call_id=call.call_id,
+        stage_id=call.current_stage_id,
+        severity=Severity.INFO if call.end_reason is EndReason.UNJOINED else Severity.ERROR,
+        type=EVENT_TYPE,
+        text=text,
+        audio_s=last_s,
+        wall_s=last_s,
+    )
