@@ -10,6 +10,7 @@ from antiphon.call.messages import Modality
 from antiphon.call.settings import EndBehavior, FirstSpeaker, Greeting
 from antiphon.errors import InvalidRequest
 from antiphon.wire import call_settings
+from antiphon.wire.call_json import call_properties
 from antiphon.wire.call_request import CallRequest, parse_call_request
 from antiphon.wire.medium import CallMedium, WebRtcMedium
 from antiphon.wire.outgoing import WEBSOCKET_DEFAULTS
@@ -34,7 +35,7 @@ def test_the_minimal_body_gets_the_apis_defaults() -> None:
     assert request.vad.turn_endpoint_delay == 0.384
     assert request.modality is Modality.VOICE
     assert request.to_json() == {"systemPrompt": "Be brief.", **websocket()}
-    assert request.call_json() == {
+    assert call_properties(request.to_json()) == {
         "firstSpeaker": "FIRST_SPEAKER_AGENT",
         "firstSpeakerSettings": {"agent": {}},
         "inactivityMessages": [],
@@ -62,7 +63,7 @@ def test_the_minimal_body_gets_the_apis_defaults() -> None:
 def test_no_medium_means_webrtc(body: dict[str, Any]) -> None:
     request = parse_call_request(body)
     assert request.medium == CallMedium(web_rtc=WebRtcMedium())
-    assert request.call_json()["medium"] == {"webRtc": {}}
+    assert call_properties(request.to_json())["medium"] == {"webRtc": {}}
 
 
 def test_null_means_absent_for_every_field() -> None:
@@ -226,7 +227,7 @@ def test_data_messages_lie_over_the_defaults() -> None:
 def test_secrets_are_kept_but_not_shown() -> None:
     request = parse_call_request({"sharedSecrets": ["abc"]})
     assert request.to_json()["sharedSecrets"] == ["abc"]
-    assert "abc" not in str(request.call_json())
+    assert "abc" not in str(call_properties(request.to_json()))
 
 
 def test_the_core_is_given_its_settings() -> None:

@@ -151,8 +151,7 @@ JSON = st.recursive(
     max_leaves=8,
 )
 KEYS = st.sampled_from(
-    "text urgency threadId message content toolCalls knownToolResults invocationId result timestamp medium "
-    "additionalMessages toolFilter limits updateCallState deferResponse".split()
+    sorted({key for sent, _ in UNDERSTOOD for key in sent} - {"type"} | {"additionalMessages", "limits", "toolFilter"})
 )
 TYPES = st.sampled_from(sorted({sent["type"] for sent, _ in UNDERSTOOD}))
 

@@ -22,7 +22,6 @@ from antiphon.wire.call_parts import (
     TimedMessage,
     VadSettings,
 )
-from antiphon.wire.durations import format_duration
 from antiphon.wire.fields import Flag, JsonObject, Number, PositiveDuration, StringMap, Text, WireModel, wrong
 from antiphon.wire.medium import CallMedium, WebRtcMedium
 from antiphon.wire.tools import SelectedTool
@@ -115,50 +114,6 @@ class CallRequest(WireModel):
     def modality(self) -> Modality:
         """How the agent answers until the client changes it."""
         return Modality.TEXT if self.initial_output_medium == "MESSAGE_MEDIUM_TEXT" else Modality.VOICE
-
-    def call_json(self) -> dict[str, Any]:
-        """Those properties of the REST ``Call`` that come from the request, in its shapes and with its defaults."""
-        sent = self.to_json()
-        first = sent.get("firstSpeakerSettings") or ({"user": {}} if self.user_speaks_first else {"agent": {}})
-        result: dict[str, Any] = {
-            "firstSpeaker": "FIRST_SPEAKER_USER" if self.user_speaks_first else "FIRST_SPEAKER_AGENT",
-            "firstSpeakerSettings": first,
-            "inactivityMessages": sent.get("inactivityMessages", []),
-            "initialOutputMedium": self.initial_output_medium,
-            "joinTimeout": format_duration(self.join_timeout),
-            "languageHint": self.language_hint or None,
-            "maxDuration": format_duration(self.max_duration),
-            "medium": sent.get("medium") or {"webRtc": {}},
-            "model": self.model or DEFAULT_MODEL,
-            "recordingEnabled": self.recording_enabled,
-            "retentionPolicy": _RETENTION[self.retention_policy],
-            "systemPrompt": self.system_prompt,
-            "temperature": self.temperature,
-            "timeExceededMessage": self.time_exceeded_message,
-            "voice": self.voice or None,
-            "transcriptOptional": self.transcript_optional,
-            "vadSettings": sent.get("vadSettings"),
-            "experimentalSettings": self.experimental_settings,
-            "metadata": self.metadata,
-            "initialState": self.initial_state,
-        }
-        # not nullable in the contract: there or not
-        for theirs, ours in (
-            ("externalVoice", "externalVoice"),
-            ("voiceOverrides", "voiceOverrides"),
-            ("dataConnectionConfig", "dataConnection"),
-            ("callbacks", "callbacks"),
-        ):
-            if ours in sent:
-                result[theirs] = sent[ours]
-        return result
-
-
-_RETENTION = {
-    None: None,
-    "CALL_RETENTION_POLICY_RETAIN": "retain",
-    "CALL_RETENTION_POLICY_AUTO_DELETE": "auto_delete",
-}
 
 
 def parse_call_request(body: Any) -> CallRequest:
