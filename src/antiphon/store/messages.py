@@ -105,4 +105,5 @@ def _of_stage(call_id: str, stage_id: str) -> Select[Any]:
 
 
 def _messages() -> Select[Any]:
-    return select(MessageRow, StageRow.index).join(StageRow, StageRow.stage_id == MessageRow.stage_id)
+    messages: Select[Any] = select(MessageRow.__table__, StageRow.__table__.c.index)
+    return messages.join(StageRow, StageRow.stage_id == MessageRow.stage_id)
