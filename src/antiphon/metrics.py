@@ -1,0 +1,43 @@
+"""What Prometheus is told, at ``GET /metrics``. Sessions and the server write here; nothing reads it back."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from antiphon.call.messages import CallEvent
+
+LIVE_CALLS = Gauge("antiphon_live_calls", "Calls that are joined and not ended.")
+CALLS_CREATED = Counter("antiphon_calls_created_total", "Calls created.")
+CALLS_ENDED = Counter("antiphon_calls_ended_total", "Calls ended, by endReason.", ["reason"])
+JOINS_REFUSED = Counter("antiphon_joins_refused_total", "Joins refused, by WebSocket close code.", ["code"])
+LOOP_LATENESS = Histogram(
+    "antiphon_event_loop_lateness_seconds",
+    "How much later than asked the event loop woke the watchdog.",
+    buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 5),
+)
+RESPONSE_LATENCY = Histogram(
+    "antiphon_response_seconds",
+    "From the end of the caller's speech to the first audio of the reply.",
+    buckets=(0.2, 0.4, 0.5, 0.6, 0.8, 1, 1.3, 1.6, 2, 3, 5, 10, 20),
+)
+ENGINE_ERRORS = Counter("antiphon_engine_errors_total", "Failures of engines, by stage.", ["stage"])
+MESSAGES_REJECTED = Counter("antiphon_messages_rejected_total", "Data messages that could not be understood.")
+AUDIO_DROPPED = Counter("antiphon_audio_dropped_seconds_total", "Audio dropped, by side.", ["side"])
+HTTP_REQUESTS = Counter("antiphon_http_requests_total", "REST requests, by method and status.", ["method", "status"])
+
+_ENGINE_FAILURES = {
+    "transcription_failed": "transcriber",
+    "generation_failed": "model",
+    "speaking_failed": "voice",
+}
+"""Types of call events that tell of an engine's failure."""
+
+
+def observe(event: CallEvent) -> None:
+    """Count what a call's own event tells."""
+    if event.type == "agent_turn":
+        waited_ms = event.extras.get("firstAudioMs")
+        if isinstance(waited_ms, int | float):
+            RESPONSE_LATENCY.observe(waited_ms / 1000)
+    elif event.type in _ENGINE_FAILURES:
+        ENGINE_ERRORS.labels(_ENGINE_FAILURES[event.type]).inc()
