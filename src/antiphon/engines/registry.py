@@ -1,0 +1,316 @@
+"""All engines of one server: built from the settings, loaded once, found by name.
+
+Each engine's module is imported only when the settings name that engine, so a server whose models are all
+remote never loads llama.cpp or Whisper.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Protocol, TypeVar, runtime_checkable
+
+from antiphon.engines import weights
+from antiphon.engines.protocols import EndOfTurn, LanguageModel, Speaker, Transcriber, VoiceActivity
+from antiphon.engines.settings import (
+    DEFAULT_MODEL,
+    DEFAULT_VOICE,
+    MODEL_ALIASES,
+    EndOfTurnSettings,
+    EngineSettings,
+    HibariSettings,
+    LlamaSettings,
+    ModelSettings,
+    NoEndOfTurnSettings,
+    OpenAIModelSettings,
+    OpenAITranscriberSettings,
+    OpenAIVoiceSettings,
+    ScriptedEndOfTurnSettings,
+    ScriptedModelSettings,
+    ScriptedTranscriberSettings,
+    ScriptedVoiceActivitySettings,
+    ScriptedVoiceSettings,
+    SileroSettings,
+    SmartTurnSettings,
+    TranscriberSettings,
+    VoiceActivitySettings,
+    VoiceSettings,
+    WhisperSettings,
+)
+from antiphon.errors import InvalidRequest
+
+Progress = Callable[[str], None]
+"""Told, in a word or two, what is being loaded."""
+
+_VOICES = uuid.UUID("7d2a0a3c-4c0e-5d6b-9d53-5f0a1d3b7c11")
+
+S = TypeVar("S")
+E = TypeVar("E")
+
+
+@runtime_checkable
+class _Loadable(Protocol):
+    def load(self) -> None: ...
+
+
+@runtime_checkable
+class _Closable(Protocol):
+    def close(self) -> None: ...
+
+
+@runtime_checkable
+class _AsyncClosable(Protocol):
+    async def aclose(self) -> None: ...
+
+
+def voice_uuid(name: str) -> uuid.UUID:
+    """The id of the voice called ``name``: the same on every server."""
+    return uuid.uuid5(_VOICES, name)
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceEntry:
+    """A voice that calls can choose."""
+
+    name: str
+    voice_id: uuid.UUID
+    speaker: Speaker
+    settings: VoiceSettings
+    description: str
+    language: str | None
+
+
+@dataclass(slots=True)
+class Fetched:
+    """The fetched weights that some engines want."""
+
+    folder: Path
+    names: list[str] = field(default_factory=list)
+
+    def file(self, name: str) -> Path:
+        """Where the (first) file of the model ``name`` lies; that it does is for :meth:`check` to find out."""
+        if name not in self.names:
+            self.names.append(name)
+        return self.folder / name / weights.lookup(name).files[0].name
+
+    def check(self) -> None:
+        """Make sure that all that was asked for is there and whole: ``ModelMissing`` or ``ModelCorrupt``."""
+        for name in self.names:
+            weights.check(name, self.folder)
+
+
+@dataclass(frozen=True, slots=True)
+class Engines:
+    """The engines of one server. ``models`` and ``voices`` hold each once, under its own name."""
+
+    voice_activity: VoiceActivity
+    end_of_turn: EndOfTurn | None
+    transcriber: Transcriber
+    models: Mapping[str, LanguageModel]
+    voices: Mapping[str, VoiceEntry]
+    fetched: Fetched | None = None
+
+    @property
+    def default_model(self) -> str:
+        """The model of a call that names none."""
+        return DEFAULT_MODEL if DEFAULT_MODEL in self.models else next(iter(self.models))
+
+    @property
+    def default_voice(self) -> str:
+        """The voice of a call that names none."""
+        return DEFAULT_VOICE if DEFAULT_VOICE in self.voices else next(iter(self.voices))
+
+    @property
+    def model_aliases(self) -> Mapping[str, str]:
+        """Names that stand for another: those a client takes for granted, where no model is called so."""
+        main = self.default_model
+        return {alias: main for alias in (DEFAULT_MODEL, *MODEL_ALIASES) if alias not in self.models}
+
+    @property
+    def voice_aliases(self) -> Mapping[str, str]:
+        """As ``model_aliases``, for voices."""
+        return {} if DEFAULT_VOICE in self.voices else {DEFAULT_VOICE: self.default_voice}
+
+    def model(self, name: str) -> LanguageModel:
+        """The model called ``name``, or of which that is an alias; :class:`InvalidRequest` lists what there is."""
+        found = self.models.get(self.model_aliases.get(name, name))
+        if found is None:
+            raise InvalidRequest.of("model", f"there is no model {name!r}; there are: {', '.join(self.models)}")
+        return found
+
+    def voice(self, name_or_id: str) -> VoiceEntry:
+        """The voice with that name (in upper or lower case) or id; :class:`InvalidRequest` lists what there is."""
+        found = self.voices.get(self.voice_aliases.get(name_or_id, name_or_id))
+        if found is not None:
+            return found
+        wanted = name_or_id.casefold()
+        for entry in self.voices.values():
+            if wanted in (entry.name.casefold(), str(entry.voice_id)):
+                return entry
+        raise InvalidRequest.of("voice", f"there is no voice {name_or_id!r}; there are: {', '.join(self.voices)}")
+
+    async def load(self, progress: Progress = lambda what: None) -> None:
+        """Load and warm every engine, one after the other, each in a thread.
+
+        ``progress`` is called with the name of each before its turn. Raises a
+        :class:`~antiphon.errors.SetupError` (``ModelMissing``, ``ModelCorrupt``) or
+        :class:`~antiphon.errors.EngineError`.
+        """
+        if self.fetched is not None:
+            await asyncio.to_thread(self.fetched.check)
+        for name, engine in self._distinct():
+            if isinstance(engine, _Loadable):
+                progress(name)
+                await asyncio.to_thread(engine.load)
+
+    async def close(self) -> None:
+        """Stop the engines' threads and connections. Safe to call twice."""
+        for _name, engine in self._distinct():
+            if isinstance(engine, _AsyncClosable):
+                await engine.aclose()
+            elif isinstance(engine, _Closable):
+                await asyncio.to_thread(engine.close)
+
+    def _distinct(self) -> Iterator[tuple[str, object]]:
+        """Every engine once, with what to call it."""
+        seen: set[int] = set()
+        everything: list[tuple[str, object]] = [
+            ("voice activity", self.voice_activity),
+            ("end of turn", self.end_of_turn),
+            ("transcriber", self.transcriber),
+            *((f"voice {name}", entry.speaker) for name, entry in self.voices.items()),
+            *((f"model {name}", model) for name, model in self.models.items()),
+        ]
+        for name, engine in everything:
+            if engine is not None and id(engine) not in seen:
+                seen.add(id(engine))
+                yield name, engine
+
+
+def build(settings: EngineSettings, models_folder: Path) -> Engines:
+    """Make the engines, without touching a file of theirs: that is for :meth:`Engines.load`.
+
+    Embedded engines without a ``path`` take the fetched weights of ``models_folder``. Models, and voices, that
+    are configured alike share one engine.
+    """
+    fetched = Fetched(models_folder)
+    speakers = _shared({name: _sound(one) for name, one in settings.voices.items()}, _speaker)
+    return Engines(
+        voice_activity=_voice_activity(settings.voice_activity, fetched),
+        end_of_turn=_end_of_turn(settings.end_of_turn, fetched),
+        transcriber=_transcriber(settings.transcriber, fetched),
+        models=_shared(settings.models, partial(_model, fetched=fetched)),
+        voices={
+            name: VoiceEntry(name, voice_uuid(name), speakers[name], one, one.description, one.language)
+            for name, one in settings.voices.items()
+        },
+        fetched=fetched,
+    )
+
+
+def _shared(tables: Mapping[str, S], make: Callable[[S], E]) -> dict[str, E]:
+    """``make`` of each table by name; equal tables share what was made."""
+    made: dict[S, E] = {}
+    for table in tables.values():
+        if table not in made:
+            made[table] = make(table)
+    return {name: made[table] for name, table in tables.items()}
+
+
+def _sound(voice: VoiceSettings) -> VoiceSettings:
+    """The settings without what only describes the voice."""
+    return voice.model_copy(update={"description": "", "language": None})
+
+
+def _voice_activity(settings: VoiceActivitySettings, fetched: Fetched) -> VoiceActivity:
+    match settings:
+        case SileroSettings():
+            from antiphon.engines.silero import SileroVoiceActivity
+
+            return SileroVoiceActivity(settings.path or fetched.file("silero-vad"))
+        case ScriptedVoiceActivitySettings():
+            from antiphon.engines.scripted import ScriptedVoiceActivity
+
+            return ScriptedVoiceActivity(threshold=settings.threshold)
+
+
+def _end_of_turn(settings: EndOfTurnSettings, fetched: Fetched) -> EndOfTurn | None:
+    match settings:
+        case SmartTurnSettings():
+            from antiphon.engines.smart_turn import SmartTurn
+
+            return SmartTurn(settings.path or fetched.file("smart-turn"))
+        case ScriptedEndOfTurnSettings():
+            from antiphon.engines.scripted import ScriptedEndOfTurn
+
+            return ScriptedEndOfTurn([settings.completeness], delay_s=settings.delay_s)
+        case NoEndOfTurnSettings():
+            return None
+
+
+def _transcriber(settings: TranscriberSettings, fetched: Fetched) -> Transcriber:
+    match settings:
+        case WhisperSettings():
+            from antiphon.engines.whisper import WhisperTranscriber
+
+            return WhisperTranscriber(settings.path or fetched.file("whisper-base").parent, threads=settings.threads)
+        case OpenAITranscriberSettings():
+            from antiphon.engines.openai_transcriber import OpenAITranscriber
+
+            return OpenAITranscriber(settings)
+        case ScriptedTranscriberSettings():
+            from antiphon.engines.scripted import ScriptedTranscriber
+
+            return ScriptedTranscriber(settings.texts, delay_s=settings.delay_s)
+
+
+def _model(settings: ModelSettings, fetched: Fetched) -> LanguageModel:
+    match settings:
+        case LlamaSettings():
+            from antiphon.engines.llama import LlamaModel
+
+            return LlamaModel(
+                settings.path or fetched.file("qwen2.5-1.5b"),
+                threads=settings.threads,
+                context_tokens=settings.context_tokens,
+                parallel=settings.parallel_calls,
+                max_tokens=settings.max_tokens,
+            )
+        case OpenAIModelSettings():
+            from antiphon.engines.openai_model import OpenAIModel
+
+            return OpenAIModel(settings)
+        case ScriptedModelSettings():
+            from antiphon.engines.scripted import ScriptedLanguageModel
+
+            return ScriptedLanguageModel(
+                settings.replies,
+                first_token_delay_s=settings.first_token_delay_s,
+                token_delay_s=settings.token_delay_s,
+                audio_input=settings.audio_input,
+            )
+
+
+def _speaker(settings: VoiceSettings) -> Speaker:
+    match settings:
+        case HibariSettings():
+            from antiphon.engines.hibari import HibariSpeaker
+
+            return HibariSpeaker(speed=settings.speed)
+        case OpenAIVoiceSettings():
+            from antiphon.engines.openai_speaker import OpenAISpeaker
+
+            return OpenAISpeaker(settings)
+        case ScriptedVoiceSettings():
+            from antiphon.engines.scripted import ScriptedSpeaker
+
+            return ScriptedSpeaker(
+                sample_rate=settings.sample_rate,
+                character_ms=settings.character_ms,
+                first_chunk_delay_s=settings.first_chunk_delay_s,
+                speed_factor=settings.speed_factor,
+            )
