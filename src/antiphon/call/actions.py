@@ -1,0 +1,127 @@
+"""Wishes that leave the core, to be carried out in order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from antiphon.call.ends import EndReason
+from antiphon.call.history import Prompt, SpokenMessage
+from antiphon.call.messages import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Emit:
+    """Say this to the client."""
+
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Put this finished message on record."""
+
+    message: SpokenMessage
+
+
+@dataclass(frozen=True, slots=True)
+class OpenUtterance:
+    """The caller may have begun to speak: keep the audio from a little before now on."""
+
+    utterance: int
+
+
+@dataclass(frozen=True, slots=True)
+class CloseUtterance:
+    """That audio is of no further use."""
+
+    utterance: int
+
+
+@dataclass(frozen=True, slots=True)
+class Transcribe:
+    """Put the utterance, as it stands now, into words: answer ``Transcribed`` or ``TranscriptionFailed``."""
+
+    utterance: int
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeTurn:
+    """Ask whether the utterance, as it stands now, is complete: answer ``TurnJudged``."""
+
+    utterance: int
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prime:
+    """The next prompt will begin like this one: read it ahead where the model can."""
+
+    prompt: Prompt
+
+
+@dataclass(frozen=True, slots=True)
+class Generate:
+    """Write a reply. ``utterance``: give a speech model that utterance's audio, as it stands now."""
+
+    reply: int
+    prompt: Prompt
+    utterance: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Speak:
+    """Make the next clause of a reply into sound. It is held back until ``Play``."""
+
+    reply: int
+    clause: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndSpeech:
+    """A reply gets no further clauses after its first ``clauses``."""
+
+    reply: int
+    clauses: int
+
+
+@dataclass(frozen=True, slots=True)
+class Play:
+    """Let the caller hear a reply, what is made of it and what follows."""
+
+    reply: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Stop all work on a reply and its sound, at once: answer ``PlayoutStopped`` if it was being played."""
+
+    reply: int
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Close the medium. Nothing follows."""
+
+    reason: EndReason
+    close_code: int
+    text: str
+
+
+Action: TypeAlias = (
+    Emit
+    | Keep
+    | OpenUtterance
+    | CloseUtterance
+    | Transcribe
+    | JudgeTurn
+    | Prime
+    | Generate
+    | Speak
+    | EndSpeech
+    | Play
+    | Stop
+    | End
+)

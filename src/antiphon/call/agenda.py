@@ -1,0 +1,51 @@
+"""What the agent is going to do once the floor is free."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from antiphon.call.ends import EndReason
+from antiphon.call.settings import EndBehavior
+
+APOLOGY = "Sorry, I'm having some trouble right now. Could you say that again?"
+GREETING_NUDGE = "(The call has just begun. Greet me in one short sentence.)"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Fixed words for the agent to say."""
+
+    text: str
+    interruptible: bool = True
+    end: EndBehavior = EndBehavior.NOTHING
+    over_caller: bool = False
+    """Does not wait for the caller to finish."""
+
+
+@dataclass(slots=True)
+class Agenda:
+    """Lines to say, an answer owed, a greeting to come, an end to make."""
+
+    lines: deque[Line] = field(default_factory=deque)
+    answer_owed: bool = False
+    answer_over_caller: bool = False
+    greeting_due: float | None = None
+    closing: EndReason | None = None
+    close_by: float | None = None
+
+    def owe_answer(self, *, over_caller: bool = False) -> None:
+        """Something was said that wants an answer."""
+        self.answer_owed = True
+        self.answer_over_caller = self.answer_over_caller or over_caller
+
+    def paid(self) -> None:
+        """The answer is under way."""
+        self.answer_owed = self.answer_over_caller = False
+
+    def close(self, reason: EndReason, by: float) -> None:
+        """End the call once all lines are said, at the latest at ``by``. The first reason stands."""
+        if self.closing is None:
+            self.closing, self.close_by = reason, by
+        self.paid()
+        self.greeting_due = None

@@ -1,0 +1,222 @@
+"""Deciding when the caller speaks, pauses, and is done.
+
+Time is counted in the caller's own audio, 32 ms a frame, so that a burst of one second is one second of call.
+Only where audio stops coming altogether does the wall clock count on, after a grace that grows with the gaps
+this client leaves between its packets.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TypeAlias
+
+from antiphon.call.settings import TurnSettings, VadSettings
+
+FRAME_S = 0.032
+SHORTEST_UTTERANCE_S = 2 * FRAME_S
+"""Less speech than this is a click, not an utterance, whatever ``minimumTurnDuration`` says."""
+
+SHORTEST_GRACE_S = 0.3
+LONGEST_GAP_S = 3.0
+"""Longer gaps between packets are no packet rhythm but a client that sends nothing while nobody speaks."""
+
+_TOLERANCE_S = 1e-6
+
+
+class Phase(Enum):
+    """What the caller is doing."""
+
+    QUIET = auto()
+    SPEAKING = auto()
+    PAUSING = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Began:
+    """A first frame of speech: maybe an utterance."""
+
+    utterance: int
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """It is an utterance."""
+
+    utterance: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """It was too short to be one."""
+
+    utterance: int
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """Silence since a little while; what was said until now is ``revision`` of the utterance."""
+
+    utterance: int
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """The caller goes on: earlier revisions are void."""
+
+    utterance: int
+
+
+@dataclass(frozen=True, slots=True)
+class TurnEnded:
+    """The caller is done."""
+
+    utterance: int
+    revision: int
+
+
+TurnFact: TypeAlias = Began | Confirmed | Dropped | Paused | Resumed | TurnEnded
+
+
+class CallerTurn:
+    """The caller's side of the floor: frames in, facts out."""
+
+    def __init__(self, vad: VadSettings, turns: TurnSettings, *, judged: bool) -> None:
+        self._vad = vad
+        self._turns = turns
+        self._judged = judged
+        self.phase = Phase.QUIET
+        self.utterance = 0
+        self.revision = 0
+        self.confirmed = False
+        self.start_audio_s = 0.0
+        self.start_at = 0.0
+        self.speech_end_audio_s = 0.0
+        self.speech_end_at = 0.0
+        self._speech_s = 0.0
+        self._run_s = 0.0
+        self._silence_s = 0.0
+        self._completeness: float | None = None
+        self._opinion_due = False
+        self._scored_at: float | None = None
+        self._gap_s = 0.0
+
+    @property
+    def deadline(self) -> float | None:
+        """When ``tick`` wants to be called although no audio came."""
+        if self.phase is Phase.QUIET or self._scored_at is None:
+            return None
+        if self.phase is Phase.SPEAKING:
+            needed_s = self._pause_s if self.confirmed else self._vad.turn_endpoint_delay_s
+            return self._scored_at + self._grace_s + max(0.0, needed_s - self._silence_s)
+        return self._scored_at + self._grace_s + max(0.0, self._needed_silence_s() - self._silence_s)
+
+    @property
+    def _pause_s(self) -> float:
+        return min(self._turns.speculation_delay_s, self._vad.turn_endpoint_delay_s)
+
+    @property
+    def _grace_s(self) -> float:
+        return SHORTEST_GRACE_S + 2 * self._gap_s
+
+    def hear(self, at: float, audio_s: float, probability: float) -> list[TurnFact]:
+        """One scored frame, ending at ``audio_s``."""
+        if self._scored_at is not None:
+            gap = at - self._scored_at
+            self._gap_s = max(self._gap_s * 0.99, gap if gap <= LONGEST_GAP_S else 0.0)
+        self._scored_at = at
+        if probability >= self._vad.activation_threshold:
+            return self._speech(at, audio_s)
+        return self._silence()
+
+    def judge(self, utterance: int, revision: int, probability: float | None) -> list[TurnFact]:
+        """The end-of-turn model's opinion has come (``None``: it has none)."""
+        if self.phase is not Phase.PAUSING or (utterance, revision) != (self.utterance, self.revision):
+            return []
+        self._completeness = 1.0 if probability is None else probability
+        self._opinion_due = False
+        return self._end_if_due(self._silence_s)
+
+    def tick(self, now: float) -> list[TurnFact]:
+        """Count silence by the wall clock where audio has stopped coming."""
+        if self.phase is Phase.QUIET or self._scored_at is None:
+            return []
+        unheard_s = now - self._scored_at - self._grace_s
+        if unheard_s < -_TOLERANCE_S:
+            return []
+        silence_s = self._silence_s + max(0.0, unheard_s)
+        facts: list[TurnFact] = []
+        if self.phase is Phase.SPEAKING and silence_s >= self._pause_s - _TOLERANCE_S:
+            facts += self._pause(silence_s)
+        if self.phase is Phase.PAUSING:
+            facts += self._end_if_due(silence_s)
+        return facts
+
+    def _speech(self, at: float, audio_s: float) -> list[TurnFact]:
+        facts: list[TurnFact] = []
+        if self.phase is Phase.QUIET:
+            self.phase = Phase.SPEAKING
+            self.utterance += 1
+            self.revision = 0
+            self.confirmed = False
+            self._speech_s = 0.0
+            self._run_s = 0.0
+            self.start_audio_s = audio_s - FRAME_S
+            self.start_at = at
+            facts.append(Began(self.utterance))
+        self._speech_s += FRAME_S
+        self._run_s += FRAME_S
+        self._silence_s = 0.0
+        self.speech_end_audio_s = audio_s
+        self.speech_end_at = at
+        if self.phase is Phase.PAUSING and self._run_s >= SHORTEST_UTTERANCE_S - _TOLERANCE_S:
+            # A single frame may be a click: it starts the silence over but does not void the revision.
+            self.phase = Phase.SPEAKING
+            facts.append(Resumed(self.utterance))
+        if not self.confirmed and self._long_enough():
+            self.confirmed = True
+            facts.append(Confirmed(self.utterance))
+        return facts
+
+    def _long_enough(self) -> bool:
+        return self._speech_s >= max(self._vad.minimum_turn_s, SHORTEST_UTTERANCE_S) - _TOLERANCE_S
+
+    def _silence(self) -> list[TurnFact]:
+        if self.phase is Phase.QUIET:
+            return []
+        self._silence_s += FRAME_S
+        self._run_s = 0.0
+        facts: list[TurnFact] = []
+        if self.phase is Phase.SPEAKING and self._silence_s >= self._pause_s - _TOLERANCE_S:
+            facts += self._pause(self._silence_s)
+        if self.phase is Phase.PAUSING:
+            facts += self._end_if_due(self._silence_s)
+        return facts
+
+    def _pause(self, silence_s: float) -> list[TurnFact]:
+        if not self.confirmed:
+            if silence_s >= self._vad.turn_endpoint_delay_s - _TOLERANCE_S:
+                self.phase = Phase.QUIET
+                return [Dropped(self.utterance)]
+            return []
+        self.phase = Phase.PAUSING
+        self.revision += 1
+        self._completeness = None
+        self._opinion_due = self._judged
+        return [Paused(self.utterance, self.revision)]
+
+    def _needed_silence_s(self) -> float:
+        """Silence after which the turn has ended, by what is known now."""
+        delay = self._vad.turn_endpoint_delay_s
+        if self._opinion_due:
+            return delay + self._turns.judgement_patience_s
+        if self._completeness is not None and self._completeness < self._turns.completeness_threshold:
+            return max(delay, self._turns.patience_s)
+        return delay
+
+    def _end_if_due(self, silence_s: float) -> list[TurnFact]:
+        if silence_s < self._needed_silence_s() - _TOLERANCE_S:
+            return []
+        self.phase = Phase.QUIET
+        return [TurnEnded(self.utterance, self.revision)]

@@ -1,0 +1,218 @@
+"""Facts that enter the core. Each has ``at``: seconds on the call's clock when it became known.
+
+The call's clock is any monotonic clock; only differences count. ``audio_s`` is on the caller's own audio
+clock: seconds of audio received since the join, however it was chopped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+from antiphon.call.ends import EndReason
+from antiphon.call.messages import Modality
+
+
+class Urgency(StrEnum):
+    """When a message takes effect: now, at the next opportunity, or with whatever comes next anyway."""
+
+    IMMEDIATE = "immediate"
+    SOON = "soon"
+    LATER = "later"
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """The client is connected; the call begins."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechScored:
+    """One 32 ms frame of the caller's audio, ending at ``audio_s``, is speech with ``probability``."""
+
+    at: float
+    audio_s: float
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class TurnJudged:
+    """The end-of-turn model's opinion of an utterance at a revision; ``None`` when it has none."""
+
+    at: float
+    utterance: int
+    revision: int
+    probability: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Transcribed:
+    """The words of an utterance as it stood at ``revision``."""
+
+    at: float
+    utterance: int
+    revision: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptionFailed:
+    """The transcriber could not do its work on that revision."""
+
+    at: float
+    utterance: int
+    revision: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TextGenerated:
+    """A reply's next words, exactly as the model wrote them."""
+
+    at: float
+    reply: int
+    delta: str
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationEnded:
+    """The model has written all of a reply."""
+
+    at: float
+    reply: int
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationFailed:
+    """The model broke off; what it wrote until then stands."""
+
+    at: float
+    reply: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechMade:
+    """A clause of a reply has ``samples`` of sound so far (output rate); ``ended``: that is all of it."""
+
+    at: float
+    reply: int
+    clause: int
+    samples: int
+    ended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakingFailed:
+    """The speaker could not speak a clause (to its end)."""
+
+    at: float
+    reply: int
+    clause: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlayoutAdvanced:
+    """The caller has now heard ``position`` samples (output rate) of a reply."""
+
+    at: float
+    reply: int
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlayoutStopped:
+    """Answer to ``Stop``: the caller heard ``position`` samples; ``unplayed`` were sent but not heard."""
+
+    at: float
+    reply: int
+    position: int
+    unplayed: int
+
+
+@dataclass(frozen=True, slots=True)
+class UserTextReceived:
+    """The client wrote on the caller's behalf. Empty text that is immediate only interrupts."""
+
+    at: float
+    text: str
+    urgency: Urgency
+
+
+@dataclass(frozen=True, slots=True)
+class ForcedMessageReceived:
+    """The program around the call has the agent say ``text``."""
+
+    at: float
+    text: str
+    urgency: Urgency
+    uninterruptible: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OutputMediumSet:
+    """The client wants the agent's words spoken or written, from the next reply on."""
+
+    at: float
+    modality: Modality
+
+
+@dataclass(frozen=True, slots=True)
+class HangUpReceived:
+    """The program around the call ends it, after ``message`` is spoken."""
+
+    at: float
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class PingReceived:
+    """The client measures the way."""
+
+    at: float
+    timestamp: float
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRejected:
+    """A data message could not be understood."""
+
+    at: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndRequested:
+    """Something outside the conversation ends the call: the client left, the server stops, media broke."""
+
+    at: float
+    reason: EndReason
+    close_code: int
+    text: str
+
+
+Event: TypeAlias = (
+    Joined
+    | SpeechScored
+    | TurnJudged
+    | Transcribed
+    | TranscriptionFailed
+    | TextGenerated
+    | GenerationEnded
+    | GenerationFailed
+    | SpeechMade
+    | SpeakingFailed
+    | PlayoutAdvanced
+    | PlayoutStopped
+    | UserTextReceived
+    | ForcedMessageReceived
+    | OutputMediumSet
+    | HangUpReceived
+    | PingReceived
+    | MessageRejected
+    | EndRequested
+)

@@ -1,0 +1,146 @@
+"""One agent answer, from generation to the last sample heard.
+
+A reply begins as a *draft* (on suspicion that the caller is done) or committed. Its life is read off its
+parts, not kept as a flag: it is *audible* once playing, *complete* when the model has written all and all is
+sound, and *heard* when the caller has heard that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from antiphon.call.actions import Action, EndSpeech, Speak
+from antiphon.call.alignment import Alignment, Clause
+from antiphon.call.clauses import ClauseSplitter, ClauseText
+from antiphon.call.messages import Modality
+from antiphon.call.settings import EndBehavior
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a draft was made from; it may be used only while all of that still holds."""
+
+    utterance: int
+    text: str | None
+    history_version: int
+
+
+@dataclass(slots=True)
+class Timings:
+    """When (on the call's clock) what happened first; ``None`` until it has."""
+
+    speech_ended: float | None = None
+    transcribed: float | None = None
+    committed: float | None = None
+    first_text: float | None = None
+    first_sound: float | None = None
+
+
+@dataclass(slots=True)
+class Reply:
+    """A numbered answer."""
+
+    number: int
+    modality: Modality
+    rate: int
+    interruptible: bool = True
+    fixed: bool = False
+    end: EndBehavior = EndBehavior.NOTHING
+    origin: Origin | None = None
+    committed: bool = False
+    playing: bool = False
+    stopping: bool = False
+    generated: bool = False
+    failed: bool = False
+    ordinal: int | None = None
+    position: int = 0
+    shown: int = 0
+    started_audio_s: float = 0.0
+    started_at: float = 0.0
+    alive_at: float = 0.0
+    timings: Timings = field(default_factory=Timings)
+    _splitter: ClauseSplitter = field(default_factory=ClauseSplitter)
+    _alignment: Alignment = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._alignment = Alignment(self.rate)
+
+    @property
+    def text(self) -> str:
+        """All that was generated so far."""
+        return self._splitter.text
+
+    @property
+    def samples(self) -> int:
+        """Sound made so far."""
+        return self._alignment.total
+
+    @property
+    def complete(self) -> bool:
+        """Nothing more will be generated or made into sound."""
+        return self.generated and (
+            self.modality is Modality.TEXT or all(clause.ended for clause in self._alignment.clauses)
+        )
+
+    @property
+    def heard(self) -> bool:
+        """The caller has had all of it."""
+        return self.complete and (self.modality is Modality.TEXT or self.position >= self.samples)
+
+    @property
+    def heard_text(self) -> str:
+        """The words the caller has heard (or read)."""
+        return self.text[: self.heard_characters].strip()
+
+    @property
+    def heard_characters(self) -> int:
+        """Length of the prefix of ``text`` that the caller has heard (or read)."""
+        if self.modality is Modality.TEXT:
+            return len(self.text)
+        return self._alignment.heard_characters(self.text, self.position)
+
+    def write(self, delta: str) -> list[Action]:
+        """The model wrote ``delta``. Leading blanks of a reply are nobody's words and are dropped."""
+        if self.generated:
+            return []
+        if not self.text:
+            delta = delta.lstrip()
+        return self._add(self._splitter.push(delta) if delta else [])
+
+    def finish_writing(self) -> list[Action]:
+        """The model has written all."""
+        if self.generated:
+            return []
+        actions = self._add(self._splitter.finish())
+        self.generated = True
+        if self.modality is Modality.VOICE:
+            actions.append(EndSpeech(self.number, len(self._alignment.clauses)))
+        return actions
+
+    def made(self, clause: int, samples: int, ended: bool) -> None:
+        """``clause`` has ``samples`` of sound by now. Sound never shrinks and never grows after its end."""
+        if clause < len(self._alignment.clauses) and not self._alignment.clauses[clause].ended:
+            part = self._alignment.clauses[clause]
+            part.samples = max(part.samples, samples)
+            part.ended = ended
+
+    def abandon_from(self, clause: int) -> list[Action]:
+        """The speaker failed at ``clause``: what it has of it is all, and what follows stays unsaid."""
+        for part in self._alignment.clauses[clause:]:
+            part.ended = True
+        self.generated = self.failed = True
+        return [EndSpeech(self.number, clause)]
+
+    def advance(self, position: int) -> None:
+        """The caller has heard ``position`` samples: never less than before, never more than were made."""
+        self.position = max(self.position, min(position, self.samples))
+
+    def _add(self, clauses: list[ClauseText]) -> list[Action]:
+        actions: list[Action] = []
+        for text in clauses:
+            number = len(self._alignment.clauses)
+            silent = self.modality is Modality.TEXT or not text.spoken
+            self._alignment.clauses.append(Clause(text, ended=silent))
+            if not silent:
+                actions.append(Speak(self.number, number, text.spoken))
+        return actions

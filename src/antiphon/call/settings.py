@@ -1,0 +1,107 @@
+"""What one call was created with, as far as the core needs it. Durations are seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from antiphon.call.history import ChatMessage
+from antiphon.call.messages import Modality
+
+
+class EndBehavior(StrEnum):
+    """What follows an inactivity message."""
+
+    NOTHING = "nothing"
+    HANG_UP_SOFT = "soft"
+    HANG_UP_STRICT = "strict"
+
+
+@dataclass(frozen=True, slots=True)
+class VadSettings:
+    """Source of the defaults: ``ultravox.v1.VadSettings``."""
+
+    turn_endpoint_delay_s: float = 0.384
+    minimum_turn_s: float = 0.0
+    minimum_interruption_s: float = 0.09
+    activation_threshold: float = 0.1
+
+    @property
+    def interruption_s(self) -> float:
+        """Speech that interrupts; the lower bound for a turn holds for it too."""
+        return max(self.minimum_interruption_s, self.minimum_turn_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Greeting:
+    """How the agent opens. Without ``text`` it is generated, by ``prompt`` where there is one."""
+
+    text: str | None = None
+    prompt: str | None = None
+    delay_s: float = 0.0
+    uninterruptible: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FirstSpeaker:
+    """Who begins: the agent with ``greeting``, or the user, with ``greeting`` as a fallback (or ``None``)."""
+
+    agent: bool = True
+    greeting: Greeting | None = Greeting()
+
+
+@dataclass(frozen=True, slots=True)
+class TimedMessage:
+    """Spoken after ``after_s`` more of silence."""
+
+    after_s: float
+    text: str
+    end: EndBehavior = EndBehavior.NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class TurnSettings:
+    """How the server takes turns; the operator's, not the caller's."""
+
+    speculation_delay_s: float = 0.128
+    """Silence after which transcription and generation start on suspicion."""
+
+    completeness_threshold: float = 0.5
+    """At or above it, the end-of-turn model's opinion is that the caller is done."""
+
+    patience_s: float = 1.6
+    """Longest silence that is waited out for a caller whose sentence seems unfinished."""
+
+    judgement_patience_s: float = 0.25
+    """Longest wait, beyond the endpoint delay, for an opinion that has not come."""
+
+    reply_patience_s: float = 20.0
+    """Longest wait for an engine that gives no sign of life in a reply."""
+
+    farewell_patience_s: float = 30.0
+    """Longest time that last words may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallSettings:
+    """Everything the core decides by."""
+
+    call_id: str
+    output_rate: int
+    system_prompt: str = ""
+    temperature: float = 0.0
+    language: str | None = None
+    initial_messages: tuple[ChatMessage, ...] = ()
+    first_speaker: FirstSpeaker = FirstSpeaker()
+    greeting_prompt: bool = True
+    vad: VadSettings = VadSettings()
+    turns: TurnSettings = TurnSettings()
+    inactivity: tuple[TimedMessage, ...] = ()
+    max_duration_s: float = 3600.0
+    time_exceeded_message: str | None = None
+    media_idle_s: float | None = None
+    modality: Modality = Modality.VOICE
+    speech_model: bool = False
+    """The model hears the caller's audio itself; its reply does not wait for the transcript."""
+    judges_turns: bool = True
+    """There is an end-of-turn model."""

@@ -1,0 +1,116 @@
+"""The caller's side of a session: bytes in, scored frames to the core, utterances to the transcriber."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from antiphon.audio.pcm import Framer, OddByteJoiner, Samples
+from antiphon.audio.resampling import LiveResampler
+from antiphon.engines.protocols import ACTIVITY_FRAME, LISTENING_RATE, Transcriber, Transcription, VoiceActivity
+
+PRE_ROLL_FRAMES = 10
+"""Frames (0.32 s) kept from before an utterance: the first sounds of a word score low."""
+
+LONGEST_LEAD_S = 10.0
+"""Audio that may come in ahead of real time; what is beyond it is dropped."""
+
+LONGEST_UTTERANCE_S = 120.0
+"""Audio kept of one utterance for whoever wants to hear it again; older audio of it is let go."""
+
+
+@dataclass(slots=True)
+class Utterance:
+    """One stretch of the caller's speech: its audio and its words under way."""
+
+    transcription: Transcription
+    frames: deque[Samples] = field(
+        default_factory=lambda: deque(maxlen=int(LONGEST_UTTERANCE_S * LISTENING_RATE / ACTIVITY_FRAME))
+    )
+
+    def feed(self, frame: Samples, probability: float) -> None:
+        """The next frame of it."""
+        self.frames.append(frame)
+        self.transcription.feed(frame, probability)
+
+    def audio(self) -> Samples:
+        """All of it that is kept, 16 kHz."""
+        return np.concatenate(list(self.frames)) if self.frames else np.zeros(0, np.int16)
+
+
+class Listener:
+    """Resamples, frames and scores what the caller says.
+
+    ``on_frame(audio_s, probability)`` is called on the event loop for every 32 ms frame, in order, after the
+    frame was given to every open utterance; ``audio_s`` is the frame's end on the caller's audio clock.
+    """
+
+    def __init__(
+        self,
+        input_rate: int,
+        activity: VoiceActivity,
+        transcriber: Transcriber,
+        language: str | None,
+        on_frame: Callable[[float, float], None],
+    ) -> None:
+        self._input_rate = input_rate
+        self._joiner = OddByteJoiner()
+        self._resampler = LiveResampler(input_rate, LISTENING_RATE)
+        self._framer = Framer(ACTIVITY_FRAME)
+        self._stream = activity.open(self._scored)
+        self._transcriber = transcriber
+        self._language = language
+        self._on_frame = on_frame
+        self._unscored: deque[Samples] = deque()
+        self._recent: deque[tuple[Samples, float]] = deque(maxlen=PRE_ROLL_FRAMES)
+        self._utterances: dict[int, Utterance] = {}
+        self._frames_scored = 0
+        self._samples_taken = 0
+        self.samples_dropped = 0
+
+    def hear(self, data: bytes, call_age_s: float) -> Samples:
+        """Take one binary frame; return the samples taken (input rate). What is too far ahead is dropped."""
+        samples = self._joiner.push(data)
+        room = int((call_age_s + LONGEST_LEAD_S) * self._input_rate) - self._samples_taken
+        if len(samples) > room:
+            self.samples_dropped += len(samples) - max(room, 0)
+            samples = samples[: max(room, 0)]
+        self._samples_taken += len(samples)
+        for frame in self._framer.push(self._resampler.push(samples)):
+            self._unscored.append(frame)
+            self._stream.push(frame)
+        return samples
+
+    def open_utterance(self, number: int) -> None:
+        """Begin to keep audio, from a little before the last scored frame on."""
+        utterance = Utterance(self._transcriber.open(self._language))
+        for frame, probability in self._recent:
+            utterance.feed(frame, probability)
+        self._utterances[number] = utterance
+
+    def utterance(self, number: int) -> Utterance | None:
+        """The utterance, while it is open."""
+        return self._utterances.get(number)
+
+    def close_utterance(self, number: int) -> None:
+        """Its audio is of no further use."""
+        utterance = self._utterances.pop(number, None)
+        if utterance is not None:
+            utterance.transcription.close()
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._stream.close()
+        for number in list(self._utterances):
+            self.close_utterance(number)
+
+    def _scored(self, probability: float) -> None:
+        frame = self._unscored.popleft()
+        self._recent.append((frame, probability))
+        for utterance in self._utterances.values():
+            utterance.feed(frame, probability)
+        self._frames_scored += 1
+        self._on_frame(self._frames_scored * ACTIVITY_FRAME / LISTENING_RATE, probability)

@@ -1,0 +1,120 @@
+"""The agent's sound on its way to the caller: paced, counted, recorded as it is heard."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from antiphon.audio.pcm import Samples, samples_from_bytes
+from antiphon.audio.playout import Cleared, Playout
+from antiphon.session.pacer import Pacer
+
+MOST_HELD_S = 20.0
+"""Sound made ahead of what was sent; more than that waits in the speaker."""
+
+
+class Player:
+    """Plays one reply at a time.
+
+    ``send(frame)`` gets s16le frames when they are due. ``on_position(reply, samples)`` hears how far the
+    caller has heard, every 20 ms while something plays. ``on_heard(samples, position_before)`` gets the very
+    samples that were heard, for the recording.
+    """
+
+    def __init__(
+        self,
+        playout: Playout,
+        pacer: Pacer,
+        send: Callable[[bytes], None],
+        on_position: Callable[[int, int], None],
+        on_heard: Callable[[Samples], None] | None,
+    ) -> None:
+        self._playout = playout
+        self._pacer = pacer
+        self._send = send
+        self._on_position = on_position
+        self._on_heard = on_heard
+        self._ticket: int | None = None
+        self._reply: int | None = None
+        self._position = 0
+        self._unheard: deque[Samples] = deque()
+
+    @property
+    def underruns(self) -> int:
+        """How often the caller's buffer ran dry within a reply."""
+        return self._playout.underruns
+
+    @property
+    def full(self) -> bool:
+        """Enough sound is held for now."""
+        return self._playout.held > MOST_HELD_S * self._playout.rate
+
+    def begin(self, reply: int) -> None:
+        """The next reply's sound follows."""
+        self._playout.begin(reply)
+        self._reply = reply
+        self._position = 0
+
+    def push(self, samples: Samples, now: float) -> None:
+        """More sound of the reply; what is due at once goes at once."""
+        self._playout.push(samples)
+        if self._ticket is None:
+            self._ticket = self._pacer.add(self.tick)
+        self._release(now)
+
+    def finish(self, now: float) -> None:
+        """That was all of it."""
+        self._playout.finish()
+        self._release(now)
+
+    def stop(self, now: float) -> Cleared:
+        """Cut the reply: nothing of it is sent any more."""
+        self._note_heard(now)
+        cleared = self._playout.clear(now)
+        self._unheard.clear()
+        self._reply = None
+        self._rest()
+        return cleared
+
+    def tick(self, now: float) -> None:
+        """Send what is due, tell what was heard."""
+        self._release(now)
+        if self._reply is None:
+            self._rest()
+            return
+        reply = self._reply
+        done = self._playout.done(now)
+        if self._note_heard(now) or done:
+            self._on_position(reply, self._position)
+        if done and self._reply == reply:
+            self._reply = None
+            self._rest()
+
+    def close(self) -> None:
+        """No more is asked of it."""
+        self._rest()
+
+    def _release(self, now: float) -> None:
+        for frame in self._playout.due(now):
+            self._send(frame)
+            if self._on_heard is not None:
+                self._unheard.append(samples_from_bytes(frame))
+
+    def _note_heard(self, now: float) -> bool:
+        position = self._playout.position(now)
+        advanced = position - self._position
+        self._position = position
+        if self._on_heard is not None and advanced > 0:
+            while advanced > 0 and self._unheard:
+                frame = self._unheard.popleft()
+                if len(frame) > advanced:
+                    self._unheard.appendleft(frame[advanced:])
+                    frame = frame[:advanced]
+                advanced -= len(frame)
+                self._on_heard(frame)
+        return advanced > 0 or position > 0
+
+    def _rest(self) -> None:
+        if self._ticket is not None:
+            self._pacer.remove(self._ticket)
+            self._ticket = None

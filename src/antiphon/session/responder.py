@@ -1,0 +1,186 @@
+"""The agent's side of a session: text from the model, sound from the speaker, held until it may be heard."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import TypeVar, cast
+
+import structlog
+
+from antiphon.audio.pcm import Samples
+from antiphon.audio.resampling import LiveResampler
+from antiphon.call import events as ev
+from antiphon.call.history import Prompt
+from antiphon.engines.protocols import LanguageModel, Primable, Speaker, TextDelta
+from antiphon.errors import EngineError
+from antiphon.session.player import Player
+
+HOLD_POLL_S = 0.1
+"""How often a speaker that is far ahead looks whether there is room again."""
+
+MOST_HELD_DRAFT_S = 5.0
+"""Sound made of a draft that nobody may ever hear."""
+
+_log = structlog.get_logger(__name__)
+
+_Item = TypeVar("_Item")
+
+
+@dataclass(slots=True)
+class _Work:
+    """One reply being made: its tasks, the clauses to come, and the sound held until it may be heard."""
+
+    clauses: asyncio.Queue[tuple[int, str] | None] = field(default_factory=asyncio.Queue)
+    writer: asyncio.Task[None] | None = None
+    speaker: asyncio.Task[None] | None = None
+    held: list[Samples] = field(default_factory=list)
+    held_samples: int = 0
+    playing: bool = False
+    finished: bool = False
+
+
+class Responder:
+    """Carries out ``Generate``, ``Speak``, ``EndSpeech``, ``Play`` and ``Stop``; reports events by ``report``."""
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        speaker: Speaker,
+        output_rate: int,
+        player: Player,
+        tasks: asyncio.TaskGroup,
+        report: Callable[[ev.Event], None],
+        now: Callable[[], float],
+    ) -> None:
+        self._model = model
+        self._speaker = speaker
+        self._output_rate = output_rate
+        self._player = player
+        self._tasks = tasks
+        self._report = report
+        self._now = now
+        self._work: dict[int, _Work] = {}
+
+    def prime(self, prompt: Prompt) -> None:
+        """Let the model read ahead, where it can."""
+        if isinstance(self._model, Primable):
+            self._tasks.create_task(self._prime(self._model, prompt))
+
+    def generate(self, reply: int, prompt: Prompt, audio: Samples | None) -> None:
+        """Start writing a reply."""
+        self._of(reply).writer = self._tasks.create_task(self._write(reply, prompt, audio))
+
+    def speak(self, reply: int, clause: int, text: str) -> None:
+        """Make a clause into sound, after those before it."""
+        work = self._of(reply)
+        work.clauses.put_nowait((clause, text))
+        if work.speaker is None:
+            work.speaker = self._tasks.create_task(self._speak_all(reply, work))
+
+    def end_speech(self, reply: int) -> None:
+        """No more clauses follow."""
+        work = self._of(reply)
+        work.clauses.put_nowait(None)
+        if work.speaker is None or work.speaker.done():
+            self._finish(work)
+
+    def play(self, reply: int) -> None:
+        """What is held of the reply, and what follows, may be heard."""
+        work = self._of(reply)
+        work.playing = True
+        self._player.begin(reply)
+        for samples in work.held:
+            self._player.push(samples, self._now())
+        work.held.clear()
+        if work.finished:
+            self._player.finish(self._now())
+
+    def stop(self, reply: int) -> None:
+        """Drop all work on the reply; if it was being played, report what was heard of it."""
+        work = self._work.pop(reply, None)
+        if work is None:
+            return
+        for task in (work.writer, work.speaker):
+            if task is not None:
+                task.cancel()
+        if work.playing:
+            cleared = self._player.stop(self._now())
+            self._report(ev.PlayoutStopped(self._now(), reply, cleared.position_samples, cleared.unplayed_samples))
+
+    def forget(self, reply: int) -> None:
+        """The reply is over: it was heard to its end."""
+        self._work.pop(reply, None)
+
+    def _of(self, reply: int) -> _Work:
+        return self._work.setdefault(reply, _Work())
+
+    async def _prime(self, model: Primable, prompt: Prompt) -> None:
+        try:
+            await model.prime(prompt)
+        except EngineError as error:
+            _log.warning("prime_failed", error=str(error))
+
+    async def _write(self, reply: int, prompt: Prompt, audio: Samples | None) -> None:
+        try:
+            async with _closing(self._model.generate(prompt, audio)) as generated:
+                async for item in generated:
+                    if isinstance(item, TextDelta):
+                        self._report(ev.TextGenerated(self._now(), reply, item.text))
+        except EngineError as error:
+            self._report(ev.GenerationFailed(self._now(), reply, str(error)))
+        except Exception:
+            _log.exception("language_model_broke")
+            self._report(ev.GenerationFailed(self._now(), reply, "the language model broke"))
+        else:
+            self._report(ev.GenerationEnded(self._now(), reply))
+
+    async def _speak_all(self, reply: int, work: _Work) -> None:
+        resampler = LiveResampler(self._speaker.sample_rate, self._output_rate)
+        clause = 0
+        try:
+            while (item := await work.clauses.get()) is not None:
+                clause, text = item
+                await self._speak_clause(reply, work, resampler, clause, text)
+        except EngineError as error:
+            self._report(ev.SpeakingFailed(self._now(), reply, clause, str(error)))
+        except Exception:
+            _log.exception("speaker_broke")
+            self._report(ev.SpeakingFailed(self._now(), reply, clause, "the speaker broke"))
+        self._finish(work)
+
+    async def _speak_clause(self, reply: int, work: _Work, resampler: LiveResampler, clause: int, text: str) -> None:
+        made = 0
+        async with _closing(self._speaker.speak(text)) as sound:
+            async for samples in sound:
+                await self._wait_for_room(work)
+                made += self._give(work, resampler.push(samples))
+                self._report(ev.SpeechMade(self._now(), reply, clause, made, ended=False))
+        made += self._give(work, resampler.flush())
+        self._report(ev.SpeechMade(self._now(), reply, clause, made, ended=True))
+
+    def _give(self, work: _Work, samples: Samples) -> int:
+        if len(samples):
+            if work.playing:
+                self._player.push(samples, self._now())
+            else:
+                work.held.append(samples)
+                work.held_samples += len(samples)
+        return len(samples)
+
+    async def _wait_for_room(self, work: _Work) -> None:
+        while self._player.full if work.playing else work.held_samples > MOST_HELD_DRAFT_S * self._output_rate:
+            await asyncio.sleep(HOLD_POLL_S)
+
+    def _finish(self, work: _Work) -> None:
+        if not work.finished:
+            work.finished = True
+            if work.playing:
+                self._player.finish(self._now())
+
+
+def _closing(stream: AsyncIterator[_Item]) -> aclosing[AsyncGenerator[_Item, None]]:
+    """Engines give async generators; their Protocol promises only an iterator."""
+    return aclosing(cast("AsyncGenerator[_Item, None]", stream))

@@ -1,0 +1,245 @@
+"""A stage for the pure core: scripted engines, a real-time client and a caller's voice, on a virtual clock.
+
+Nothing here waits: ``run`` goes from one due moment to the next. What the core wanted is in ``log`` with times.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from antiphon.call import actions as act
+from antiphon.call import events as ev
+from antiphon.call.call import Call
+from antiphon.call.messages import (
+    CallEvent,
+    Message,
+    Modality,
+    PlaybackClearBuffer,
+    Role,
+    StateChanged,
+    Transcript,
+)
+from antiphon.call.settings import CallSettings
+
+FRAME_S = 0.032
+RATE = 16_000
+SAMPLES_A_CHARACTER = 1_000
+
+
+def settings(**changes: object) -> CallSettings:
+    return CallSettings(call_id="call", output_rate=RATE, **changes)  # type: ignore[arg-type]
+
+
+@dataclass
+class Engines:
+    """How long the scripted engines take, and what they give."""
+
+    transcription_s: float = 0.1
+    judgement_s: float = 0.05
+    completeness: float | None = 1.0
+    first_text_s: float = 0.1
+    a_word_s: float = 0.01
+    speech_s: float = 0.02
+    replies: Callable[[str], str] = lambda said: f"You said {said}. That is fine with me."
+    words: list[str] = field(default_factory=list)
+    generation_fails: bool = False
+    speaker_fails: bool = False
+    stalls: bool = False
+
+
+@dataclass
+class Sound:
+    """One reply at the client: what was made, since when it plays."""
+
+    made: dict[int, int] = field(default_factory=dict)
+    playing_since: float | None = None
+    ended: int | None = None
+    stopped: bool = False
+
+    @property
+    def total(self) -> int:
+        return sum(self.made.values())
+
+
+class Stage:
+    """Drives one call."""
+
+    def __init__(self, call_settings: CallSettings | None = None, engines: Engines | None = None) -> None:
+        self.settings = call_settings or settings()
+        self.call = Call(self.settings)
+        self.engines = engines or Engines()
+        self.now = 0.0
+        self.audio_s = 0.0
+        self.log: list[tuple[float, act.Action]] = []
+        self.sounds: dict[int, Sound] = {}
+        self.prompts: list[act.Generate] = []
+        self._due: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = itertools.count()
+        self._speech: list[tuple[float, float]] = []
+        self._words = iter(self.engines.words)
+        self._texts: dict[int, str] = {}
+        self._alarm: float | None = None
+
+    # The script
+
+    def join(self) -> Stage:
+        self.feed(ev.Joined(self.now))
+        self._later(FRAME_S, self._frame)
+        self._play()
+        return self
+
+    def speech(self, start: float, end: float) -> Stage:
+        """The caller speaks from ``start`` to ``end``."""
+        self._speech.append((start, end))
+        return self
+
+    def at(self, time: float, event: Callable[[float], ev.Event]) -> Stage:
+        """An event at a time, ``event(at)``."""
+        self._later(time - self.now, lambda: self.feed(event(self.now)))
+        return self
+
+    def run(self, until: float) -> Stage:
+        while self._due and self._due[0][0] <= until and not self.call.ended:
+            self.now, _, work = heapq.heappop(self._due)
+            work()
+        self.now = max(self.now, until)
+        return self
+
+    # What came of it
+
+    @property
+    def messages(self) -> list[Message]:
+        return [action.message for _, action in self.log if isinstance(action, act.Emit)]
+
+    def wire(self) -> list[str]:
+        """The conversation, one short line a message, without deltas and events."""
+        lines: list[str] = []
+        for message in self.messages:
+            match message:
+                case StateChanged(state=state):
+                    lines.append(state.value)
+                case Transcript(role=role, final=True, text=text):
+                    lines.append(f"{role.value}: {text}")
+                case PlaybackClearBuffer():
+                    lines.append("clear")
+        return lines
+
+    def time_of(self, wanted: Callable[[act.Action], bool]) -> float:
+        return next(at for at, action in self.log if wanted(action))
+
+    def finals(self, role: Role) -> list[Transcript]:
+        return [m for m in self.messages if isinstance(m, Transcript) and m.final and m.role is role]
+
+    def events(self, kind: str) -> list[CallEvent]:
+        return [m for m in self.messages if isinstance(m, CallEvent) and m.type == kind]
+
+    @property
+    def end(self) -> act.End | None:
+        return next((action for _, action in self.log if isinstance(action, act.End)), None)
+
+    # The machinery
+
+    def feed(self, event: ev.Event) -> None:
+        self.call.receive(event)
+        self._carry_out()
+
+    def _carry_out(self) -> None:
+        while actions := self.call.actions():
+            stops: list[ev.Event] = []
+            for action in actions:
+                self.log.append((self.now, action))
+                stops += self._do(action)
+            for stopped in stops:
+                self.call.receive(stopped)
+        deadline = self.call.deadline
+        if deadline is not None and deadline != self._alarm:
+            self._alarm = deadline
+            self._later(max(0.0, deadline - self.now), self._tick)
+
+    def _tick(self) -> None:
+        if self._alarm is not None and self.now >= self._alarm - 1e-9:
+            self._alarm = None
+            self.call.tick(self.now)
+            self._carry_out()
+
+    def _later(self, delay: float, work: Callable[[], None]) -> None:
+        heapq.heappush(self._due, (self.now + delay, next(self._order), work))
+
+    def _frame(self) -> None:
+        self.audio_s += FRAME_S
+        start = self.audio_s - FRAME_S
+        speaking = any(begin <= start + FRAME_S / 2 < end for begin, end in self._speech)
+        self.feed(ev.SpeechScored(self.now, self.audio_s, 0.9 if speaking else 0.01))
+        self._later(FRAME_S, self._frame)
+
+    def _play(self) -> None:
+        for number, sound in list(self.sounds.items()):
+            if sound.playing_since is not None and not sound.stopped and self._position(sound):
+                self.feed(ev.PlayoutAdvanced(self.now, number, self._position(sound)))
+        self._later(0.02, self._play)
+
+    def _position(self, sound: Sound) -> int:
+        assert sound.playing_since is not None
+        return min(sound.total, int((self.now - sound.playing_since) * RATE))
+
+    def _do(self, action: act.Action) -> list[ev.Event]:
+        engines = self.engines
+        match action:
+            case act.Transcribe(utterance=utterance, revision=revision):
+                if utterance not in self._texts:
+                    self._texts[utterance] = next(self._words, f"utterance {utterance}")
+                text = self._texts[utterance]
+                self._answer(engines.transcription_s, lambda at: ev.Transcribed(at, utterance, revision, text))
+            case act.JudgeTurn(utterance=utterance, revision=revision):
+                opinion = engines.completeness
+                self._answer(engines.judgement_s, lambda at: ev.TurnJudged(at, utterance, revision, opinion))
+            case act.Generate():
+                self.prompts.append(action)
+                self._generate(action)
+            case act.Speak(reply=reply, clause=clause, text=text):
+                self._speak(reply, clause, text)
+            case act.Play(reply=reply):
+                self.sounds[reply].playing_since = self.now
+            case act.Stop(reply=reply):
+                sound = self.sounds.setdefault(reply, Sound())
+                sound.stopped = True
+                if sound.playing_since is not None:
+                    position = self._position(sound)
+                    unplayed = min(sound.total - position, RATE * 60 // 1000)
+                    return [ev.PlayoutStopped(self.now, reply, position, unplayed)]
+        return []
+
+    def _answer(self, delay: float, event: Callable[[float], ev.Event]) -> None:
+        self._later(delay, lambda: self.feed(event(self.now)))
+
+    def _generate(self, wish: act.Generate) -> None:
+        engines, reply = self.engines, wish.reply
+        if engines.stalls:
+            return
+        if engines.generation_fails:
+            self._answer(engines.first_text_s, lambda at: ev.GenerationFailed(at, reply, "broken"))
+            return
+        said = wish.prompt.messages[-1].text if wish.prompt.messages else ""
+        delay = engines.first_text_s
+        for word in engines.replies(said).split(" "):
+            self._answer(delay, lambda at, word=word: ev.TextGenerated(at, reply, word + " "))  # type: ignore[misc]
+            delay += engines.a_word_s
+        self._answer(delay, lambda at: ev.GenerationEnded(at, reply))
+
+    def _speak(self, reply: int, clause: int, text: str) -> None:
+        sound = self.sounds.setdefault(reply, Sound())
+        samples = (len(text) + 1) * SAMPLES_A_CHARACTER
+
+        def made() -> None:
+            if sound.stopped:
+                return
+            if self.engines.speaker_fails:
+                self.feed(ev.SpeakingFailed(self.now, reply, clause, "broken"))
+                return
+            sound.made[clause] = samples
+            self.feed(ev.SpeechMade(self.now, reply, clause, samples, ended=True))
+
+        self._later(self.engines.speech_s * (clause + 1), made)
