@@ -1,7 +1,7 @@
 """API keys: made, checked, and known only by their hashes.
 
-A key is ``prefix.secret``: 8 and 32 random letters and digits. The prefix names it, in listings and for revoking; of the
-whole only the SHA-256 is kept, which is enough for a secret of 190 bits that nobody chose.
+A key is ``prefix.secret``: 8 and 32 random letters and digits. The prefix names it, in listings and for revoking;
+of the whole only the SHA-256 is kept, which is enough for a secret of 190 bits that nobody chose.
 """
 
 from __future__ import annotations
