@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from antiphon.audio.pcm import Samples
-from antiphon.audio.resampling import MAX_DELAY_S, LiveResampler, resample_file
+from antiphon.audio.resampling import MAX_DELAY_S, LiveResampler, _kernel, resample_file
 
 COMMON = [8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000]
 RATES = st.one_of(st.sampled_from([*COMMON, 8001, 47999]), st.integers(8000, 48000))
@@ -56,6 +56,16 @@ def test_sample_by_sample_is_the_same(from_rate: int, to_rate: int) -> None:
     resampler = LiveResampler(from_rate, to_rate)
     parts = [resampler.push(samples[at : at + 1]) for at in range(len(samples))]
     assert np.array_equal(np.concatenate([*parts, resampler.flush()]), whole(samples, from_rate, to_rate))
+
+
+@pytest.mark.parametrize(("from_rate", "to_rate"), [(48000, 16000), (44100, 16000), (8000, 48000), (44100, 47999)])
+def test_sums_are_exact_so_that_their_order_cannot_matter(from_rate: int, to_rate: int) -> None:
+    """To the last bit of the double, where rounding to 16 bits would hide most of a difference."""
+    kernel = _kernel(from_rate, to_rate)
+    signal = np.random.default_rng(2).integers(-32768, 32768, 4000).astype(float)
+    together = kernel.render(signal, -1000, 0, 400)
+    alone = np.concatenate([kernel.render(signal, -1000, at, 1) for at in range(400)])
+    assert np.array_equal(together, alone)
 
 
 @pytest.mark.parametrize("from_rate", [*COMMON, 8001, 47999])
