@@ -20,6 +20,10 @@ MODEL_ALIASES = ("fixie-ai/ultravox",)
 DEFAULT_VOICE = "Mark"
 """The voice of a call that names none."""
 
+# The configuration is validated strictly (no "8000" for 8000); TOML has no paths and no tuples, so these are let in.
+FilePath: TypeAlias = Annotated[Path, Field(strict=False)]
+Texts: TypeAlias = Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
+
 
 class Settings(BaseModel):
     """What all settings have in common: frozen, and unknown keys are errors."""
@@ -46,7 +50,7 @@ class SileroSettings(Settings):
     """Silero VAD, embedded."""
 
     engine: Literal["silero"] = Field(description="Silero VAD, in this process.")
-    path: Path | None = Field(default=None, description="An ONNX file of your own; by default the fetched one.")
+    path: FilePath | None = Field(default=None, description="An ONNX file of your own; by default the fetched one.")
 
 
 class ScriptedVoiceActivitySettings(Settings):
@@ -62,7 +66,7 @@ class SmartTurnSettings(Settings):
     """smart-turn, embedded: hears whether the caller is done."""
 
     engine: Literal["smart-turn"] = Field(description="smart-turn, in this process.")
-    path: Path | None = Field(default=None, description="An ONNX file of your own; by default the fetched one.")
+    path: FilePath | None = Field(default=None, description="An ONNX file of your own; by default the fetched one.")
 
 
 class NoEndOfTurnSettings(Settings):
@@ -83,7 +87,7 @@ class WhisperSettings(Settings):
     """Whisper, embedded."""
 
     engine: Literal["whisper"] = Field(description="Whisper, in this process.")
-    path: Path | None = Field(
+    path: FilePath | None = Field(
         default=None, description="A folder with a Whisper model for CTranslate2; by default the fetched one."
     )
     threads: int = Field(default=2, ge=1, le=64, description="Threads of computation.")
@@ -97,8 +101,8 @@ class ScriptedTranscriberSettings(Settings):
     """Given texts instead of what was said."""
 
     engine: Literal["scripted"] = Field(description="Given texts, one an utterance; needs no model.")
-    texts: tuple[str, ...] = Field(
-        default=("Hello, can you hear me?",), min_length=1, description="The utterances in order, then from the start."
+    texts: Texts = Field(
+        default=("Hello, can you hear me?",), description="The utterances in order, then from the start."
     )
     delay_s: float = Field(default=0.0, ge=0, le=60, description="Seconds one transcription takes.")
 
@@ -107,7 +111,9 @@ class LlamaSettings(Settings):
     """A GGUF model through llama.cpp, embedded."""
 
     engine: Literal["llama"] = Field(description="A GGUF model through llama.cpp, in this process.")
-    path: Path | None = Field(default=None, description="A GGUF file of your own; by default the fetched Qwen2.5 1.5B.")
+    path: FilePath | None = Field(
+        default=None, description="A GGUF file of your own; by default the fetched Qwen2.5 1.5B."
+    )
     threads: int = Field(default=2, ge=1, le=64, description="Threads of computation.")
     context_tokens: int = Field(
         default=4096, ge=512, le=1_048_576, description="Tokens of prompt and reply that one call may hold."
@@ -135,9 +141,8 @@ class ScriptedModelSettings(Settings):
     """Given replies."""
 
     engine: Literal["scripted"] = Field(description="Given replies; needs no model.")
-    replies: tuple[str, ...] = Field(
+    replies: Texts = Field(
         default=("Hello! I can hear you. How can I help?",),
-        min_length=1,
         description="The replies in order, by how often the caller has spoken, then from the start.",
     )
     first_token_delay_s: float = Field(default=0.0, ge=0, le=60, description="Seconds until the first word.")

@@ -1,0 +1,100 @@
+"""Any speech recognition behind an OpenAI-compatible ``/v1/audio/transcriptions``."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import wave
+
+import numpy as np
+import openai
+
+from antiphon.engines.openai_client import Connection
+from antiphon.engines.protocols import LISTENING_RATE, Samples
+from antiphon.engines.settings import OpenAITranscriberSettings
+
+_SPEECH = 0.1
+"""Probability from which a frame may be speech: protocol.md's default ``frameActivationThreshold``."""
+
+
+def wav(samples: Samples) -> bytes:
+    """A WAV file of 16 kHz mono ``samples``."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as writer:
+        writer.setnchannels(1)
+        writer.setsampwidth(2)
+        writer.setframerate(LISTENING_RATE)
+        writer.writeframes(samples.astype("<i2").tobytes())
+    return file.getvalue()
+
+
+class OpenAITranscriber:
+    """Posts an utterance whole, as often as its words are asked for after more speech."""
+
+    def __init__(self, settings: OpenAITranscriberSettings) -> None:
+        self._model = settings.model
+        self._connection = Connection(settings, "transcription")
+
+    def open(self, language: str | None) -> OpenAITranscription:
+        """Begin an utterance. Of ``language`` the server is told the primary subtag (``en`` of ``en-US``)."""
+        return OpenAITranscription(self, language.split("-")[0].lower() if language else None)
+
+    async def transcribe(self, samples: Samples, language: str | None) -> str:
+        """The words of 16 kHz ``samples``."""
+        with self._connection.failures():
+            response = await self._connection.client.audio.transcriptions.with_raw_response.create(
+                file=("utterance.wav", wav(samples), "audio/wav"),
+                model=self._model,
+                response_format="json",
+                temperature=0,
+                language=language or openai.omit,
+            )
+            text = json.loads(response.content)["text"]
+            if not isinstance(text, str):
+                raise TypeError("text is no string")
+            return text.strip()
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._connection.aclose()
+
+
+class OpenAITranscription:
+    """One utterance. A request is for all that was fed; one is kept for as long as only silence has followed."""
+
+    def __init__(self, transcriber: OpenAITranscriber, language: str | None) -> None:
+        self._transcriber = transcriber
+        self._language = language
+        self._frames: list[Samples] = []
+        self._speech_frames = 0
+        self._asked: dict[int, asyncio.Task[str]] = {}
+
+    def feed(self, frame: Samples, probability: float) -> None:
+        """Keep a frame."""
+        self._frames.append(frame)
+        self._speech_frames += probability >= _SPEECH
+
+    async def text(self) -> str:
+        """The words of all that was fed, ``""`` without a request when none of it can be speech."""
+        known = self._speech_frames
+        if not known:
+            return ""
+        task = self._asked.get(known)
+        if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
+            self._stop()  # what was asked about less of the utterance
+            samples = np.concatenate(self._frames)
+            task = asyncio.ensure_future(self._transcriber.transcribe(samples, self._language))
+            self._asked[known] = task
+        return await asyncio.shield(task)
+
+    def close(self) -> None:
+        """Stop a pending request and forget the utterance."""
+        self._stop()
+        self._frames.clear()
+        self._speech_frames = 0
+
+    def _stop(self) -> None:
+        for task in self._asked.values():
+            task.cancel()
+        self._asked.clear()
