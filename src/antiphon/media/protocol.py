@@ -46,5 +46,8 @@ class Medium(Protocol):
     def send_message(self, message: dict[str, Any]) -> None:
         """Queue one data message, in order with audio."""
 
+    def drop_audio(self) -> None:
+        """Forget audio that is queued and not sent yet; messages stay."""
+
     async def close(self, code: int, reason: str) -> None:
         """Send what is queued (for at most a second), then close. Safe to call twice."""

@@ -90,6 +90,8 @@ class Responder:
     def play(self, reply: int) -> None:
         """What is held of the reply, and what follows, may be heard."""
         work = self._of(reply)
+        for number in [number for number in self._work if number < reply]:
+            del self._work[number]  # heard to its end, or it would have been stopped
         work.playing = True
         self._player.begin(reply)
         for samples in work.held:
@@ -98,21 +100,18 @@ class Responder:
         if work.finished:
             self._player.finish(self._now())
 
-    def stop(self, reply: int) -> None:
-        """Drop all work on the reply; if it was being played, report what was heard of it."""
+    def stop(self, reply: int) -> bool:
+        """Drop all work on the reply; if it was being played (``True``), report what was heard of it."""
         work = self._work.pop(reply, None)
         if work is None:
-            return
+            return False
         for task in (work.writer, work.speaker):
             if task is not None:
                 task.cancel()
         if work.playing:
             cleared = self._player.stop(self._now())
             self._report(ev.PlayoutStopped(self._now(), reply, cleared.position_samples, cleared.unplayed_samples))
-
-    def forget(self, reply: int) -> None:
-        """The reply is over: it was heard to its end."""
-        self._work.pop(reply, None)
+        return work.playing
 
     def _of(self, reply: int) -> _Work:
         return self._work.setdefault(reply, _Work())
@@ -171,7 +170,10 @@ class Responder:
         return len(samples)
 
     async def _wait_for_room(self, work: _Work) -> None:
-        while self._player.full if work.playing else work.held_samples > MOST_HELD_DRAFT_S * self._output_rate:
+        while True:
+            most_held = MOST_HELD_DRAFT_S * self._output_rate
+            if not (self._player.full if work.playing else work.held_samples > most_held):
+                return
             await asyncio.sleep(HOLD_POLL_S)
 
     def _finish(self, work: _Work) -> None:

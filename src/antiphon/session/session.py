@@ -242,7 +242,8 @@ class Session:
             case act.Play(reply=reply):
                 responder.play(reply)
             case act.Stop(reply=reply):
-                responder.stop(reply)
+                if responder.stop(reply):
+                    self._medium.drop_audio()
             case act.End():
                 if self._ended is not None and not self._ended.done():
                     self._ended.set_result(action)

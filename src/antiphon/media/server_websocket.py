@@ -1,0 +1,130 @@
+"""The ``serverWebSocket`` medium: binary frames are PCM, text frames are JSON (docs/protocol.md)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections import deque
+from typing import Any, Protocol, Self
+
+from antiphon.media.protocol import AudioIn, Closed, Incoming, TextIn
+
+MOST_QUEUED_BYTES = 4_000_000
+"""What waits for a client that does not read (40 s of 48 kHz); beyond that its audio is dropped. The server's
+keepalive ends such a connection: who does not read does not answer pings."""
+
+CLOSE_PATIENCE_S = 1.0
+
+BREACHES = frozenset({1002, 1003, 1006, 1007, 1009})
+"""Close codes that mean the connection broke or the client broke the protocol, not that it said good-bye."""
+
+LONGEST_REASON = 123
+"""Bytes of a close reason (RFC 6455, section 5.5)."""
+
+
+class WebSocket(Protocol):
+    """An accepted ASGI WebSocket (Starlette's, for one)."""
+
+    async def receive(self) -> Any:
+        """The next ASGI message."""
+
+    async def send(self, message: Any) -> None:
+        """Send an ASGI message; waits while the socket is full."""
+
+
+class ServerWebSocket:
+    """One joined client. Use as ``async with``: a task of its own sends, so that nobody waits for the client."""
+
+    def __init__(self, websocket: WebSocket, input_rate: int, output_rate: int) -> None:
+        self.input_rate = input_rate
+        self.output_rate = output_rate
+        self._websocket = websocket
+        self._queue: deque[bytes | str] = deque()
+        self._queued_bytes = 0
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._gone = False
+        self._sender: asyncio.Task[None] | None = None
+        self._closed = False
+
+    async def __aenter__(self) -> Self:
+        self._sender = asyncio.create_task(self._send_all())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._sender is not None:
+            self._sender.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._sender
+
+    async def receive(self) -> Incoming:
+        """The next thing from the client."""
+        while True:
+            message = await self._websocket.receive()
+            if message["type"] == "websocket.disconnect":
+                code = message.get("code") or 1005
+                return Closed(code, clean=code not in BREACHES)
+            if (data := message.get("bytes")) is not None:
+                return AudioIn(data)
+            if (text := message.get("text")) is not None:
+                return TextIn(text)
+
+    def send_audio(self, data: bytes) -> None:
+        """Queue one audio frame."""
+        self._put(data)
+
+    def send_message(self, message: dict[str, Any]) -> None:
+        """Queue one data message."""
+        self._put(json.dumps(message, ensure_ascii=False, separators=(",", ":")))
+
+    def drop_audio(self) -> None:
+        """Forget the audio that is queued and not sent; messages stay."""
+        kept: deque[bytes | str] = deque(item for item in self._queue if isinstance(item, str))
+        self._queue = kept
+        self._queued_bytes = sum(len(item) for item in kept)
+
+    async def close(self, code: int, reason: str) -> None:
+        """Send what is queued, then close."""
+        if self._closed:
+            return
+        self._closed = True
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), CLOSE_PATIENCE_S)
+        short = reason.encode()[:LONGEST_REASON].decode(errors="ignore")
+        with contextlib.suppress(Exception):
+            await asyncio.wait_for(
+                self._websocket.send({"type": "websocket.close", "code": code, "reason": short}), CLOSE_PATIENCE_S
+            )
+
+    def _put(self, item: bytes | str) -> None:
+        if self._gone or self._closed:
+            return
+        if self._queued_bytes + len(item) > MOST_QUEUED_BYTES:
+            self.drop_audio()
+            if self._queued_bytes + len(item) > MOST_QUEUED_BYTES:
+                return
+        self._queued_bytes += len(item)
+        self._queue.append(item)
+        self._idle.clear()
+        self._wake.set()
+
+    async def _send_all(self) -> None:
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                while self._queue:
+                    item = self._queue.popleft()
+                    self._queued_bytes -= len(item)
+                    kind = "bytes" if isinstance(item, bytes) else "text"
+                    await self._websocket.send({"type": "websocket.send", kind: item})
+                self._idle.set()
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            # The client has gone; ``receive`` says so.
+            self._gone = True
+            self._queue.clear()
+            self._idle.set()

@@ -1,0 +1,54 @@
+"""Puts what happens in a call on record, by way of the ledger, which makes no call wait."""
+
+from __future__ import annotations
+
+from antiphon.call.history import SpokenMessage
+from antiphon.call.messages import CallEvent, Severity
+from antiphon.store.ledger import Ledger
+from antiphon.store.records import CallChanges, EventRecord, MessageRecord, MessageRole, StageChanges
+
+
+class LedgerChronicle:
+    """The record of one call in one stage. ``initial`` is the number of the stage's initial messages."""
+
+    def __init__(self, ledger: Ledger, call_id: str, stage_id: str, initial: int) -> None:
+        self._ledger = ledger
+        self._call_id = call_id
+        self._stage_id = stage_id
+        self._initial = initial
+        self._errors = 0
+
+    def keep(self, message: SpokenMessage) -> None:
+        """A finished message; its place in the stage follows its ordinal, whenever it finished."""
+        self._ledger.append_message(
+            MessageRecord(
+                self._call_id,
+                self._stage_id,
+                self._initial + message.ordinal,
+                MessageRole(message.role.value),
+                message.text,
+                message.modality,
+                message.ordinal,
+                message.audio_span,
+                message.wall_span,
+            )
+        )
+
+    def note(self, event: CallEvent, audio_s: float, wall_s: float) -> None:
+        """Something worth knowing; errors are counted on the call and its stage."""
+        self._ledger.append_event(
+            EventRecord(
+                self._call_id,
+                self._stage_id,
+                event.severity,
+                event.type,
+                event.text,
+                audio_s,
+                wall_s,
+                event.extras or None,
+            )
+        )
+        if event.severity is Severity.ERROR:
+            self._errors += 1
+            self._ledger.update_call(self._call_id, CallChanges(error_count=self._errors))
+            self._ledger.update_stage(self._call_id, self._stage_id, StageChanges(error_count=self._errors))

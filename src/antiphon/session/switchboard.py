@@ -1,0 +1,332 @@
+"""Where calls are made, joined and ended: the live sessions of this process, and their records."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import structlog
+
+from antiphon import metrics
+from antiphon.audio.recording import RecordingWriter
+from antiphon.call.ends import EndReason
+from antiphon.call.settings import CallSettings, TurnSettings
+from antiphon.engines.registry import Engines
+from antiphon.errors import InvalidRequest, JoinRefused, NotFound, Overloaded, WrongState
+from antiphon.media.protocol import Medium
+from antiphon.session.chronicle import LedgerChronicle
+from antiphon.session.pacer import Pacer
+from antiphon.session.parts import CallEngines
+from antiphon.session.session import Session
+from antiphon.store.ledger import Ledger
+from antiphon.store.records import CallRecord, JoinClaim, MessageRecord, MessageRole, StageRecord, new_id
+from antiphon.store.repositories import Repositories
+from antiphon.wire import call_settings
+from antiphon.wire.call_request import CallRequest, parse_call_request
+from antiphon.wire.incoming import Incoming
+from antiphon.wire.medium import ServerWebSocketMedium
+from antiphon.wire.outgoing import WEBSOCKET_DEFAULTS
+
+TOKEN_BYTES = 32
+FLUSH_PATIENCE_S = 5.0
+SHUTDOWN_PATIENCE_S = 5.0
+
+_REFUSALS = {
+    JoinClaim.UNKNOWN: (4404, "there is no such call"),
+    JoinClaim.WRONG_TOKEN: (4401, "the join URL is not valid"),
+    JoinClaim.USED: (4409, "the join URL was used already; it serves one join"),
+    JoinClaim.ENDED: (4410, "the call has ended"),
+    JoinClaim.EXPIRED: (4408, "the join URL was not used within joinTimeout"),
+}
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class JoinTicket:
+    """A join URL well used: what the medium must carry. Give it to ``serve`` once."""
+
+    call: CallRecord
+    request: CallRequest
+    medium: ServerWebSocketMedium
+    client_version: str | None
+
+
+class Switchboard:
+    """Makes, joins and ends calls. One a process; ``run`` it for as long as calls are served."""
+
+    def __init__(
+        self,
+        engines: Engines,
+        repositories: Repositories,
+        ledger: Ledger,
+        recordings: Path,
+        turns: TurnSettings,
+        max_live_calls: int,
+    ) -> None:
+        self._engines = engines
+        self._repositories = repositories
+        self._ledger = ledger
+        self._recordings = recordings
+        self._turns = turns
+        self._max_live_calls = max_live_calls
+        self._pacer = Pacer()
+        self._sessions: dict[str, Session] = {}
+        self._join_urls: dict[str, str] = {}
+        self._timeouts: dict[str, asyncio.TimerHandle] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closing = False
+
+    # Life of the process
+
+    async def start(self) -> None:
+        """End what a former process left behind, and begin to pace."""
+        for call in await self._repositories.calls.end_abandoned(_now()):
+            _log.warning("call_was_abandoned", call_id=call.call_id)
+        self._spawn(self._pacer.run())
+
+    async def stop(self) -> None:
+        """End all live calls and wait for their records to be whole."""
+        self._closing = True
+        for session in list(self._sessions.values()):
+            session.end(EndReason.SYSTEM_ERROR, 1012, "the server is stopping")
+        for timeout in self._timeouts.values():
+            timeout.cancel()
+        deadline = asyncio.get_running_loop().time() + SHUTDOWN_PATIENCE_S
+        while self._sessions and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.05)
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # Making calls
+
+    async def create(self, request: CallRequest, join_base_url: str) -> CallRecord:
+        """Make a call. ``join_base_url``: ``ws(s)://host[:port]`` as the client reaches us.
+
+        Raises:
+            InvalidRequest: the model or the voice is unknown, or the medium cannot be served.
+            Overloaded: there is no room for another call.
+
+        """
+        self._check_room()
+        self._engines.model(request.model or self._engines.default_model)
+        voice = self._engines.voice(request.voice or self._engines.default_voice)
+        _check_medium(request)
+        now = _now()
+        token = secrets.token_urlsafe(TOKEN_BYTES)
+        call_id, stage_id = new_id(), new_id()
+        call = CallRecord(
+            call_id=call_id,
+            created=now,
+            request=request.to_json(),
+            model=request.model or self._engines.default_model,
+            join_token_hash=_hash(token),
+            join_deadline=now + timedelta(seconds=request.join_timeout),
+            voice=voice.name,
+            voice_id=str(voice.voice_id),
+            recording_enabled=request.recording_enabled,
+            current_stage_id=stage_id,
+        )
+        stage = StageRecord(stage_id, call_id, 0, now, call.model, request.to_json())
+        await self._repositories.calls.create(call, [stage], _initial_messages(request, call_id, stage_id))
+        self._join_urls[call_id] = f"{join_base_url}/api/calls/{call_id}/join?token={token}"
+        self._timeouts[call_id] = asyncio.get_running_loop().call_later(request.join_timeout, self._expire, call_id)
+        metrics.CALLS_CREATED.inc()
+        return call
+
+    def join_url(self, call_id: str) -> str | None:
+        """The call's join URL, for as long as it serves."""
+        return self._join_urls.get(call_id)
+
+    def _expire(self, call_id: str) -> None:
+        self._forget_join(call_id)
+        self._spawn(self._end_record(call_id, EndReason.UNJOINED))
+
+    def _forget_join(self, call_id: str) -> None:
+        self._join_urls.pop(call_id, None)
+        if (timeout := self._timeouts.pop(call_id, None)) is not None:
+            timeout.cancel()
+
+    # Joining
+
+    async def join(self, call_id: str, token: str, client_version: str | None) -> JoinTicket:
+        """Use a join URL. Raises :class:`JoinRefused` with a close code and a reason."""
+        try:
+            self._check_room()
+        except Overloaded as error:
+            raise self._refuse(1013, error.detail) from None
+        claim = await self._repositories.calls.claim_join(call_id, _hash(token), _now())
+        if claim is not JoinClaim.JOINED:
+            raise self._refuse(*_REFUSALS[claim])
+        self._forget_join(call_id)
+        call = await self._repositories.calls.get(call_id)
+        if call is None:
+            raise self._refuse(*_REFUSALS[JoinClaim.UNKNOWN])
+        request = parse_call_request(call.request)
+        medium = request.medium.server_web_socket
+        if medium is None:
+            await self._end_record(call_id, EndReason.UNJOINED)
+            raise self._refuse(4400, "this call's medium is not serverWebSocket, which is what this URL serves")
+        return JoinTicket(call, request, medium, client_version)
+
+    async def serve(self, ticket: JoinTicket, medium: Medium) -> None:
+        """Serve a joined call to its end, and put its end on record."""
+        call = ticket.call
+        session = self._session(ticket, medium)
+        self._sessions[call.call_id] = session
+        metrics.LIVE_CALLS.inc()
+        reason = EndReason.SYSTEM_ERROR
+        try:
+            await self._repositories.calls.mark_joined(call.call_id, _now(), ticket.client_version)
+            reason = (await session.run()).reason
+        finally:
+            metrics.LIVE_CALLS.dec()
+            self._sessions.pop(call.call_id, None)
+            await self._end_record(call.call_id, reason)
+
+    def _session(self, ticket: JoinTicket, medium: Medium) -> Session:
+        call, request = ticket.call, ticket.request
+        engines = CallEngines(
+            self._engines.voice_activity,
+            self._engines.end_of_turn,
+            self._engines.transcriber,
+            self._engines.model(call.model),
+            self._engines.voice(call.voice or self._engines.default_voice).speaker,
+        )
+        settings = CallSettings(
+            call_id=call.call_id,
+            output_rate=medium.output_rate,
+            system_prompt=request.system_prompt or "",
+            temperature=request.temperature,
+            language=request.language_hint,
+            initial_messages=call_settings.initial_messages(request.initial_messages),
+            first_speaker=call_settings.first_speaker(request),
+            vad=call_settings.vad_settings(request),
+            turns=self._turns,
+            inactivity=call_settings.inactivity(request),
+            max_duration_s=request.max_duration,
+            time_exceeded_message=request.time_exceeded_message,
+            media_idle_s=ticket.medium.media_idle_s,
+            modality=request.modality,
+            speech_model=engines.model.audio_input,
+            judges_turns=engines.end_of_turn is not None,
+        )
+        chronicle = LedgerChronicle(
+            self._ledger, call.call_id, call.current_stage_id or "", len(request.initial_messages)
+        )
+        recording = (
+            RecordingWriter(self.recording_folder(call.call_id), medium.input_rate, medium.output_rate)
+            if call.recording_enabled
+            else None
+        )
+        return Session(
+            settings,
+            engines,
+            medium,
+            chronicle,
+            self._pacer,
+            ticket.medium.data_messages.over(WEBSOCKET_DEFAULTS),
+            ticket.medium.client_buffer_size_ms,
+            recording,
+        )
+
+    # Live calls
+
+    @property
+    def live_count(self) -> int:
+        """Calls being served now."""
+        return len(self._sessions)
+
+    def is_live(self, call_id: str) -> bool:
+        """Joined, and not ended."""
+        return call_id in self._sessions
+
+    def send(self, call_id: str, message: Incoming) -> None:
+        """Give a live call a data message. Raises :class:`WrongState` where it is not live."""
+        session = self._sessions.get(call_id)
+        if session is None:
+            raise WrongState("the call is not live")
+        session.receive(message)
+
+    async def delete(self, call_id: str) -> None:
+        """Remove an ended call and its recording. Raises NotFound; WrongState while it waits or runs."""
+        call = await self._repositories.calls.get(call_id)
+        if call is None:
+            raise NotFound("there is no such call")
+        if call.ended is None:
+            raise WrongState("the call has not ended; only ended calls can be deleted")
+        await self._repositories.calls.delete(call_id)
+        await asyncio.to_thread(_remove_folder, self.recording_folder(call_id))
+
+    def recording_folder(self, call_id: str) -> Path:
+        """Where the call's recording lies, if it has one."""
+        return self._recordings / call_id
+
+    # Small things
+
+    def _check_room(self) -> None:
+        if self._closing:
+            raise Overloaded("the server is stopping")
+        if len(self._sessions) >= self._max_live_calls:
+            raise Overloaded(f"all {self._max_live_calls} places for calls are taken")
+
+    async def _end_record(self, call_id: str, reason: EndReason) -> None:
+        """Everything of the call is written before it counts as ended: history is final from then on."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._ledger.flush(call_id), FLUSH_PATIENCE_S)
+        if await self._repositories.calls.mark_ended(call_id, reason, _now()):
+            metrics.CALLS_ENDED.labels(reason.value).inc()
+
+    def _refuse(self, code: int, reason: str) -> JoinRefused:
+        metrics.JOINS_REFUSED.labels(str(code)).inc()
+        return JoinRefused(reason, code)
+
+    def _spawn(self, work: object) -> None:
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)  # type: ignore[arg-type]
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode(errors="surrogateescape")).hexdigest()
+
+
+def _check_medium(request: CallRequest) -> None:
+    for name in ("twilio", "telnyx", "plivo", "sip"):
+        medium = getattr(request.medium, name)
+        if medium is not None and medium.outgoing is not None:
+            raise InvalidRequest.of(f"medium.{name}.outgoing", "this server cannot place calls")
+
+
+def _initial_messages(request: CallRequest, call_id: str, stage_id: str) -> list[MessageRecord]:
+    return [
+        MessageRecord(
+            call_id,
+            stage_id,
+            index,
+            MessageRole(message.role.removeprefix("MESSAGE_ROLE_").lower()),
+            message.text,
+            invocation_id=message.invocation_id,
+            tool_name=message.tool_name,
+            error_details=message.error_details,
+            metadata=message.metadata,
+        )
+        for index, message in enumerate(request.initial_messages)
+    ]
+
+
+def _remove_folder(folder: Path) -> None:
+    if folder.is_dir():
+        for file in folder.iterdir():
+            file.unlink(missing_ok=True)
+        folder.rmdir()
