@@ -102,7 +102,8 @@ class CallRepository:
         """The call is over. ``True`` for the first who says so; for all others it changes nothing."""
         async with self._database.write() as connection:
             joined = await connection.scalar(select(CallRow.joined).where(CallRow.call_id == call_id))
-            duration_s = (ended - joined).total_seconds() if joined else 0.0
+            # A clock that was set back must not make a call last less than no time.
+            duration_s = max(0.0, (ended - joined).total_seconds()) if joined else 0.0
             end = (
                 update(CallRow)
                 .where(CallRow.call_id == call_id, CallRow.ended.is_(None))

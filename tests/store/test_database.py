@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, text
+
+from antiphon.errors import DataFolderError, StoreError
+from antiphon.store.database import Database, read_server_id
+from antiphon.store.repositories import Repositories
+from antiphon.store.tables import Base
+from tests.store.samples import a_call
+
+
+async def test_the_migrated_schema_is_the_one_of_the_tables(database: Database) -> None:
+    def differences(connection: Connection) -> list[object]:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        return list(compare_metadata(context, Base.metadata))
+
+    async with database.read() as connection:
+        assert await connection.run_sync(differences) == []
+
+
+async def test_opening_again_keeps_what_was_stored(url: str) -> None:
+    call = a_call()
+    first = await Database.open(url)
+    await Repositories.of(first).calls.create(call)
+    await first.close()
+    second = await Database.open(url)
+    assert await Repositories.of(second).calls.get(call.call_id) == call
+    await second.close()
+
+
+async def test_a_database_of_a_newer_version_is_left_alone(url: str) -> None:
+    database = await Database.open(url)
+    async with database.write() as connection:
+        await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    await database.close()
+    error = DataFolderError if url.startswith("sqlite") else StoreError
+    with pytest.raises(error, match=r"newer version of Antiphon \(schema 9999\)") as caught:
+        await Database.open(url)
+    assert "\n" not in str(caught.value)
+
+
+async def test_a_failed_block_stores_nothing(database: Database, store: Repositories) -> None:
+    call = a_call()
+    await store.calls.create(call)
+
+    async def delete_and_fail() -> None:
+        async with database.write() as connection:
+            await connection.execute(text("DELETE FROM calls"))
+            await connection.execute(text("INSERT INTO calls (call_id) VALUES ('incomplete')"))
+
+    with pytest.raises(StoreError):
+        await delete_and_fail()
+    assert await store.calls.get(call.call_id) == call
+
+
+async def test_sqlite_is_set_up_for_live_calls(tmp_path: Path) -> None:
+    path = tmp_path / "made" / "on demand" / "antiphon.db"
+    database = await Database.open(f"sqlite:///{path}")
+    async with database.read() as connection:
+        found = [(await connection.execute(text(f"PRAGMA {name}"))).scalar() for name in PRAGMAS]
+    await database.close()
+    assert dict(zip(PRAGMAS, found, strict=True)) == PRAGMAS
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+PRAGMAS = {"journal_mode": "wal", "synchronous": 1, "foreign_keys": 1, "busy_timeout": 5000}
+
+
+async def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(DataFolderError, match=r"cannot write .*/file/x/a\.db: .*; choose another --data-dir$"):
+        await Database.open(f"sqlite:///{tmp_path}/file/x/a.db")
+
+
+async def test_a_folder_that_cannot_be_written_is_named() -> None:
+    with pytest.raises(DataFolderError, match=r"cannot write /proc/antiphon\.db: .*; choose another --data-dir$"):
+        await Database.open("sqlite:////proc/antiphon.db")
+
+
+async def test_a_file_that_is_not_a_database_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "antiphon.db"
+    path.write_text("Dear diary, " * 1000)
+    with pytest.raises(DataFolderError, match=r"cannot open .*antiphon\.db: file is not a database; choose"):
+        await Database.open(f"sqlite:///{path}")
+    assert path.read_text().startswith("Dear diary")
+
+
+async def test_tables_of_another_program_are_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "antiphon.db"
+    with sqlite3.connect(path) as other:
+        other.execute("CREATE TABLE calls (whose TEXT)")
+    other.close()
+    with pytest.raises(DataFolderError, match="table calls already exists"):
+        await Database.open(f"sqlite:///{path}")
+    with sqlite3.connect(path) as other:
+        assert other.execute("SELECT name FROM sqlite_master").fetchall() == [("calls",)]
+    other.close()
+
+
+@pytest.mark.parametrize("url", ["mysql://host/name", "antiphon.db", ""])
+async def test_other_urls_are_refused(url: str) -> None:
+    with pytest.raises(StoreError, match="must begin with sqlite:/// or postgresql://"):
+        await Database.open(url)
+
+
+async def test_memory_is_not_a_place_for_calls() -> None:
+    with pytest.raises(DataFolderError, match="must be a file"):
+        await Database.open("sqlite:///:memory:")
+
+
+async def test_an_unreachable_postgresql_is_named_without_its_password() -> None:
+    with pytest.raises(StoreError, match=r"cannot open the database at .*127\.0\.0\.1:1/calls") as caught:
+        await Database.open("postgresql://me:secret@127.0.0.1:1/calls")
+    assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_server_keeps_its_name(tmp_path: Path) -> None:
+    first = read_server_id(tmp_path, "host")
+    assert read_server_id(tmp_path, "host") == first
+    assert first.startswith("host/")
+    other = tmp_path / "other"
+    other.mkdir()
+    assert read_server_id(other, "host") != first
+    with pytest.raises(DataFolderError, match="cannot write"):
+        read_server_id(tmp_path / "missing", "host")
