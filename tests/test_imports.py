@@ -15,6 +15,7 @@ PACKAGE = SOURCE / "antiphon"
 
 KNOWS: dict[str, set[str]] = {
     "errors": set(),
+    "metrics": {"call"},
     "audio": {"errors"},
     "call": set(),
     "engines": {"audio", "call", "errors"},
@@ -23,8 +24,8 @@ KNOWS: dict[str, set[str]] = {
     "media": {"audio", "errors"},
     "store": {"call", "errors"},
     "work": {"errors", "store"},
-    "session": {"audio", "call", "engines", "errors", "media", "store", "tools", "wire"},
-    "server": {"audio", "call", "engines", "errors", "media", "session", "store", "tools", "wire", "work"},
+    "session": {"audio", "call", "engines", "errors", "media", "metrics", "store", "tools", "wire"},
+    "server": {"audio", "call", "engines", "errors", "media", "metrics", "session", "store", "tools", "wire", "work"},
     "client": {"errors"},
     "demo": {"client", "engines", "errors"},
     "cli": {"client", "demo", "engines", "errors", "server", "store"},
@@ -55,8 +56,8 @@ def tree(path: Path) -> ast.Module:
 
 
 def imports(path: Path, *, at_import_only: bool = False) -> Iterator[str]:
-    """Every module that ``path`` imports, in functions too unless ``at_import_only``."""
-    for node in _nodes(tree(path), into_functions=not at_import_only):
+    """Every module that ``path`` imports; ``at_import_only``: neither in functions nor for the type checker alone."""
+    for node in _nodes(tree(path), everywhere=not at_import_only):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -67,11 +68,14 @@ def imports(path: Path, *, at_import_only: bool = False) -> Iterator[str]:
                 yield full if full in NAMES else node.module
 
 
-def _nodes(node: ast.AST, *, into_functions: bool) -> Iterator[ast.AST]:
+def _nodes(node: ast.AST, *, everywhere: bool) -> Iterator[ast.AST]:
     for child in ast.iter_child_nodes(node):
         yield child
-        if into_functions or not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            yield from _nodes(child, into_functions=into_functions)
+        later = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) or (
+            isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"
+        )
+        if everywhere or not later:
+            yield from _nodes(child, everywhere=everywhere)
 
 
 def room(module: str) -> str:
