@@ -52,7 +52,7 @@ def respond_to(error: AntiphonError) -> JSONResponse:
         case StoreError(retryable=True):
             return _try_later("the storage is not available for the moment")
         case _:
-            _log.error("request_failed", error=type(error).__name__, where=_where(error))
+            _log.error("request_failed", error=type(error).__name__, where=where(error))
             return error_response(500, "something went wrong on the server")
 
 
@@ -66,7 +66,7 @@ def _message_field(error: MessageError) -> FieldError:
     return FieldError(path.partition(".")[2] or path, message) if colon else FieldError("", str(error))
 
 
-def _where(error: BaseException) -> list[str]:
+def where(error: BaseException) -> list[str]:
     """File and line of each step, innermost last; the message stays out, as it may quote a caller."""
     return [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)][-8:]
 
@@ -120,7 +120,7 @@ class LastResort:
         try:
             await self._app(scope, receive, watching)
         except Exception as error:
-            _log.error("request_broke", error=type(error).__name__, where=_where(error), path=_route(scope))
+            _log.error("request_broke", error=type(error).__name__, where=where(error), path=_route(scope))
             if status is not None:
                 raise
             await error_response(500, "something went wrong on the server")(scope, receive, watching)

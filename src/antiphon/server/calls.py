@@ -1,0 +1,154 @@
+"""``/api/calls``: create, list, look at, delete, and speak into a live call."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from datetime import UTC, date, datetime, time
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Request
+from starlette.responses import JSONResponse, Response
+
+from antiphon.errors import InvalidRequest, MessageError, NotFound, Overloaded, WrongState
+from antiphon.metrics import CALLS_CREATED
+from antiphon.server.body import json_body
+from antiphon.server.common import (
+    Cursor,
+    PageSize,
+    Serving,
+    envelope,
+    find_call,
+    parse_id,
+    public_url,
+    require_key,
+)
+from antiphon.server.openapi import JSON_BODY, START_CALL_BODY
+from antiphon.server.shapes import call_json
+from antiphon.store.call_filter import CallFilter
+from antiphon.wire import json_text
+from antiphon.wire.call_request import parse_call_request
+from antiphon.wire.durations import parse_duration
+from antiphon.wire.incoming import ForcedAgentMessage, HangUp, UserTextMessage, parse_object
+
+router = APIRouter(prefix="/api/calls", tags=["calls"], dependencies=[Depends(require_key)])
+
+
+@router.post("", status_code=201, openapi_extra=START_CALL_BODY)
+async def calls_create(
+    request: Request,
+    serving: Serving,
+    greeting_prompt: Annotated[bool, Query(alias="enableGreetingPrompt")] = True,
+    prior_call_id: Annotated[str | None, Query(alias="priorCallId")] = None,
+    throttle: Annotated[str | None, Query()] = None,
+) -> Response:
+    """Create a call. Its ``joinUrl`` is shown here and nowhere else."""
+    for name, value in (("priorCallId", prior_call_id), ("throttle", throttle)):
+        if value is not None:
+            raise InvalidRequest.of(name, "is not possible on this server yet")
+    wanted = parse_call_request(await json_body(request, serving.config.limits.max_body_bytes))
+    serving.readiness.require()
+    most = serving.config.limits.max_calls
+    if serving.switchboard.live_count >= most:
+        raise Overloaded(f"the server is full: {most} calls are live")
+    base = "ws" + public_url(request, serving.config).removeprefix("http")
+    created = await serving.switchboard.create(wanted, base, greeting_prompt=greeting_prompt)
+    CALLS_CREATED.inc()
+    return JSONResponse(call_json(created.record, created.join_url), 201)
+
+
+@router.get("")
+async def calls_list(
+    request: Request,
+    serving: Serving,
+    cursor: Cursor = None,
+    page_size: PageSize = None,
+    from_date: Annotated[str | None, Query(alias="fromDate")] = None,
+    to_date: Annotated[str | None, Query(alias="toDate")] = None,
+    time_of_day_start: Annotated[time | None, Query(alias="timeOfDayStart")] = None,
+    time_of_day_end: Annotated[time | None, Query(alias="timeOfDayEnd")] = None,
+    duration_min: Annotated[str | None, Query(alias="durationMin")] = None,
+    duration_max: Annotated[str | None, Query(alias="durationMax")] = None,
+    voice_id: Annotated[UUID | None, Query(alias="voiceId")] = None,
+    agent_ids: Annotated[list[UUID] | None, Query(alias="agentIds")] = None,
+    search: Annotated[str | None, Query(min_length=1)] = None,
+    sort: Annotated[str | None, Query(pattern="^-?created$")] = None,
+) -> dict[str, Any]:
+    """Calls, newest first. ``metadata.key=value`` selects by metadata."""
+    where = CallFilter(
+        from_date=_instant("fromDate", from_date, time.min),
+        to_date=_instant("toDate", to_date, time.max),
+        time_of_day_start=time_of_day_start,
+        time_of_day_end=time_of_day_end,
+        duration_min_s=_seconds("durationMin", duration_min),
+        duration_max_s=_seconds("durationMax", duration_max),
+        metadata={
+            key.removeprefix("metadata."): value
+            for key, value in request.query_params.items()
+            if key.startswith("metadata.")
+        },
+        voice_id=None if voice_id is None else str(voice_id),
+        agent_ids=tuple(str(agent_id) for agent_id in agent_ids or ()),
+        search=search,
+    )
+    page = await serving.store.calls.page(where, sort=sort, cursor=cursor, page_size=page_size)
+    return envelope(request, serving.config, page, call_json)
+
+
+@router.get("/{call_id}")
+async def calls_retrieve(serving: Serving, call_id: str) -> dict[str, Any]:
+    """One call."""
+    return call_json(await find_call(serving, call_id))
+
+
+@router.delete("/{call_id}", status_code=204, response_class=Response)
+async def calls_destroy(serving: Serving, call_id: str) -> Response:
+    """Delete a call with its stages, messages, events and recording. Not while it is live."""
+    call = await find_call(serving, call_id)
+    if serving.switchboard.is_live(call.call_id) or call.live:
+        raise WrongState("the call is live; it can be deleted once it has ended")
+    if not await serving.store.calls.delete(call.call_id):
+        raise NotFound(f"there is no call {call_id}")
+    await asyncio.to_thread(shutil.rmtree, serving.config.recordings_dir / call.call_id, ignore_errors=True)
+    return Response(status_code=204)
+
+
+@router.post("/{call_id}/send_data_message", status_code=204, response_class=Response, openapi_extra=JSON_BODY)
+async def send_data_message_to_call(request: Request, serving: Serving, call_id: str) -> Response:
+    """Hand a live call a ``forced_agent_message``, ``hang_up`` or ``user_text_message``."""
+    parse_id(call_id, "call")
+    body = await json_body(request, serving.config.limits.max_body_bytes)
+    if not isinstance(body, dict):
+        raise InvalidRequest(f"expected a JSON object, got {json_text.kind(body)}")
+    message = parse_object(body)
+    if not isinstance(message, ForcedAgentMessage | HangUp | UserTextMessage):
+        raise MessageError("type: has to be forced_agent_message, hang_up or user_text_message")
+    call = await find_call(serving, call_id)
+    if not serving.switchboard.is_live(call.call_id):
+        raise WrongState("the call has ended" if call.ended else "the call is not joined yet")
+    await serving.switchboard.send(call.call_id, message)
+    return Response(status_code=204)
+
+
+def _instant(name: str, text: str | None, otherwise: time) -> datetime | None:
+    """A date, at ``otherwise``, or a date and time; UTC where no zone is named."""
+    if text is None:
+        return None
+    try:
+        if len(text) == len("2024-01-01"):
+            return datetime.combine(date.fromisoformat(text), otherwise, UTC)
+        # A "+" in a query is a space once decoded.
+        found = datetime.fromisoformat(text.replace(" ", "+") if text.count(" ") == 1 and "T" in text else text)
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise InvalidRequest.of(name, "expected a date such as 2024-01-31, or a date and time") from None
+
+
+def _seconds(name: str, text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        return parse_duration(text if text.endswith("s") else f"{text}s")
+    except ValueError as error:
+        raise InvalidRequest.of(name, str(error)) from None

@@ -1,0 +1,106 @@
+"""What every router shares: the services, the key check, ids, and pages."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, TypeAlias, TypeVar
+
+from fastapi import Depends, Query, Request
+from fastapi.security import APIKeyHeader
+
+from antiphon.errors import InvalidRequest, NotFound
+from antiphon.server.auth import presented_key
+from antiphon.server.config import Config
+from antiphon.server.ports import Services
+from antiphon.store.paging import check_page_size
+from antiphon.store.records import CallRecord, Page
+
+T = TypeVar("T")
+
+_documented = APIKeyHeader(name="X-API-Key", scheme_name="apiKeyAuth", description="API key", auto_error=False)
+
+
+def services(request: Request) -> Services:
+    """The services of the app that serves ``request``."""
+    found: Services = request.app.state.services
+    return found
+
+
+Serving: TypeAlias = Annotated[Services, Depends(services)]
+Cursor: TypeAlias = Annotated[str | None, Query(description="The pagination cursor value.")]
+PageSize: TypeAlias = Annotated[
+    int | None, Query(alias="pageSize", description="Number of results to return per page, 1 to 100.")
+]
+
+
+async def require_key(request: Request, serving: Serving, _key: Annotated[str | None, Depends(_documented)]) -> None:
+    """Let only those in who have an API key."""
+    await serving.keys.check(presented_key(request))
+
+
+def public_url(request: Request, config: Config) -> str:
+    """``http(s)://host`` (and a path, where ``public_url`` has one) as clients reach us, without a slash at the end."""
+    if config.public_url is not None:
+        return config.public_url.rstrip("/")
+    return f"{request.url.scheme}://{request.url.netloc}"
+
+
+def parse_id(text: str, what: str) -> str:
+    """The id in its usual form. Raises ``NotFound`` for what cannot be one."""
+    try:
+        return str(uuid.UUID(text))
+    except ValueError:
+        raise NotFound(f"there is no {what} {text[:64]!r}") from None
+
+
+async def find_call(serving: Services, call_id: str) -> CallRecord:
+    """The call. Raises ``NotFound``."""
+    record = await serving.store.calls.get(parse_id(call_id, "call"))
+    if record is None:
+        raise NotFound(f"there is no call {call_id}")
+    return record
+
+
+def envelope(request: Request, config: Config, page: Page[T], shape: Callable[[T], Any]) -> dict[str, Any]:
+    """A page in the API's shape; ``next`` and ``previous`` are whole URLs."""
+    base = public_url(request, config) + request.url.path
+
+    def link(cursor: str | None) -> str | None:
+        return None if cursor is None else base + "?" + request.url.include_query_params(cursor=cursor).query
+
+    return {
+        "next": link(page.next),
+        "previous": link(page.previous),
+        "total": page.total,
+        "results": [shape(item) for item in page.results],
+    }
+
+
+def page_of(items: Sequence[T], cursor: str | None, page_size: int | None) -> Page[T]:
+    """A page of a list that is in memory and does not change. Raises ``InvalidRequest``."""
+    size = check_page_size(page_size)
+    start = 0 if cursor is None else _position(cursor)
+    before = max(0, start - size)
+    return Page(
+        results=tuple(items[start : start + size]),
+        next=_cursor(start + size) if start + size < len(items) else None,
+        previous=_cursor(before) if start > 0 else None,
+        total=len(items),
+    )
+
+
+def _cursor(position: int) -> str:
+    return base64.urlsafe_b64encode(f"at{position}".encode()).decode().rstrip("=")
+
+
+def _position(cursor: str) -> int:
+    try:
+        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
+        if not text.startswith("at") or not text[2:].isdigit() or len(text) > 12:
+            raise ValueError(text)
+        return int(text[2:])
+    except (ValueError, binascii.Error):
+        raise InvalidRequest.of("cursor", "is not a cursor of this listing") from None

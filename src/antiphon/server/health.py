@@ -1,0 +1,32 @@
+"""For whoever watches the server: is it alive, is it ready, how is it doing. No key is needed."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.responses import JSONResponse, Response
+
+from antiphon.server.common import Serving
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/healthz")
+async def alive() -> dict[str, str]:
+    """200 while the server runs."""
+    return {"status": "ok"}
+
+
+@router.get("/readyz")
+async def ready(serving: Serving) -> Response:
+    """200 once models are loaded and warm; 503 before, with what is missing."""
+    missing = serving.readiness.missing
+    if missing:
+        return JSONResponse({"status": "starting", "missing": missing}, 503, headers={"Retry-After": "1"})
+    return JSONResponse({"status": "ready", "missing": []})
+
+
+@router.get("/metrics")
+async def metrics() -> Response:
+    """For Prometheus."""
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
