@@ -1,0 +1,216 @@
+"""Whole sessions on virtual time: scripted engines, a virtual client that plays in real time."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from antiphon.call.actions import End
+from antiphon.call.ends import EndReason
+from antiphon.call.history import SpokenMessage
+from antiphon.call.messages import CallEvent, Role
+from antiphon.call.settings import CallSettings, FirstSpeaker, Greeting
+from antiphon.engines.scripted import (
+    ScriptedEndOfTurn,
+    ScriptedLanguageModel,
+    ScriptedSpeaker,
+    ScriptedTranscriber,
+    ScriptedVoiceActivity,
+    unmark,
+)
+from antiphon.session.pacer import Pacer
+from antiphon.session.parts import CallEngines
+from antiphon.session.session import Session
+from antiphon.wire.outgoing import WEBSOCKET_DEFAULTS
+from tests.support.virtual_client import VirtualClient
+from tests.support.virtual_loop import run_virtual
+
+REPLY = "The first sentence of a reply is here. The second one follows it, and then there is a third one to hear."
+
+
+@dataclass
+class Record:
+    kept: list[SpokenMessage] = field(default_factory=list)
+    noted: list[CallEvent] = field(default_factory=list)
+
+    def keep(self, message: SpokenMessage) -> None:
+        self.kept.append(message)
+
+    def note(self, event: CallEvent, audio_s: float, wall_s: float) -> None:
+        self.noted.append(event)
+
+
+@dataclass
+class Scene:
+    client: VirtualClient
+    record: Record
+    speaker: ScriptedSpeaker
+    model: ScriptedLanguageModel
+    end: End | None = None
+
+
+def play(
+    caller: Callable[[VirtualClient], Awaitable[None]],
+    *,
+    client_buffer_ms: int = 60,
+    output_rate: int = 24_000,
+    speaker: ScriptedSpeaker | None = None,
+    model: ScriptedLanguageModel | None = None,
+    first: FirstSpeaker = FirstSpeaker(False, None),
+) -> Scene:
+    """Serve one call in which ``caller`` does its part and then leaves."""
+
+    async def scene() -> Scene:
+        client = VirtualClient(output_rate=output_rate)
+        made = Scene(client, Record(), speaker or ScriptedSpeaker(), model or ScriptedLanguageModel([REPLY]))
+        engines = CallEngines(
+            ScriptedVoiceActivity(),
+            ScriptedEndOfTurn(),
+            ScriptedTranscriber(["one", "two", "three"]),
+            made.model,
+            made.speaker,
+        )
+        pacer = Pacer()
+        pacing = asyncio.create_task(pacer.run())
+        settings = CallSettings("call", output_rate, first_speaker=first)
+        session = Session(settings, engines, client, made.record, pacer, WEBSOCKET_DEFAULTS, client_buffer_ms)
+        running = asyncio.create_task(session.run())
+        await caller(client)
+        client.leave()
+        made.end = await running
+        pacing.cancel()
+        with suppress(asyncio.CancelledError):
+            await pacing
+        return made
+
+    return run_virtual(scene())
+
+
+async def one_turn(client: VirtualClient) -> None:
+    await client.speak("." * 5 + "#" * 10 + "." * 120)
+
+
+async def interrupted(client: VirtualClient) -> None:
+    await client.speak("." * 5 + "#" * 10 + "." * 30 + "#" * 5 + "." * 100)
+
+
+def kinds(client: VirtualClient) -> list[str]:
+    """Messages and audio in order, runs of audio and deltas as one."""
+    seen: list[str] = []
+    for sent in client.received:
+        if sent.audio is not None:
+            kind = "audio"
+        else:
+            message = sent.message or {}
+            kind = message["type"]
+            if kind == "state":
+                kind = message["state"]
+            elif kind == "transcript":
+                kind = f"{message['role']}-{'final' if message['final'] else 'delta'}"
+        if kind == "agent-delta":
+            continue
+        if not seen or seen[-1] != kind or kind != "audio":
+            seen.append(kind)
+    return seen
+
+
+def test_a_turn_in_the_order_of_the_protocol() -> None:
+    scene = play(one_turn)
+    expected = ["call_started", "listening", "user-final", "thinking", "speaking", "audio", "agent-final", "listening"]
+    assert kinds(scene.client) == expected
+    assert scene.client.messages("transcript")[-1]["text"] == REPLY
+    assert scene.end == End(EndReason.HANGUP, 1000, "the client left")
+
+
+@pytest.mark.parametrize("rate", [8_000, 11_025, 24_000, 44_100, 48_000])
+def test_small_buffers_get_audio_in_time_and_never_far_ahead(rate: int) -> None:
+    scene = play(one_turn, output_rate=rate)
+    assert scene.client.gaps() == []
+    assert scene.client.most_ahead_s <= 0.060 + 0.020 + 1e-6
+    spoken = sum(scene.speaker.frames(text) for text in scene.speaker.spoken) * 0.02
+    assert len(scene.client.heard_samples()) / rate == pytest.approx(spoken, abs=0.01)
+
+
+def test_a_large_buffer_gets_the_whole_reply_as_fast_as_it_is_made() -> None:
+    scene = play(one_turn, client_buffer_ms=30_000)
+    audio = [sent for sent in scene.client.received if sent.audio is not None]
+    assert audio[-1].at - audio[0].at < 0.05
+    final = next(s for s in scene.client.received if s.message and s.message.get("text") == REPLY)
+    length_s = sum(len(sent.audio) for sent in audio if sent.audio is not None) / 24_000
+    assert final.at == pytest.approx(audio[0].at + length_s, abs=0.03)
+
+
+@pytest.mark.parametrize("client_buffer_ms", [0, 60, 30_000])
+def test_an_interruption_leaves_nothing_stale_and_what_was_heard_is_right(client_buffer_ms: int) -> None:
+    scene = play(interrupted, client_buffer_ms=client_buffer_ms)
+    client = scene.client
+    clear = next(i for i, s in enumerate(client.received) if s.message and s.message["type"] == "playback_clear_buffer")
+    after = [s for s in client.received[clear:]]
+    states = [i for i, s in enumerate(after) if s.message and s.message.get("state") == "speaking"]
+    assert not [s for s in after[: states[0]] if s.audio is not None]
+    first_reply_texts = [m.text for m in scene.record.kept if m.role is Role.AGENT]
+    assert REPLY.startswith(first_reply_texts[0])
+    clear_at = client.received[clear].at
+    begun = next(s.at for s in client.received if s.audio is not None)
+    heard_s = clear_at - begun
+    assert len(first_reply_texts[0]) * 0.06 == pytest.approx(heard_s, abs=0.75)
+    assert len(first_reply_texts[0]) * 0.06 <= heard_s + 0.04
+
+
+def test_what_is_made_is_heard_once_and_in_order() -> None:
+    scene = play(one_turn)
+    heard = scene.client.heard_samples()
+    frames = heard[: len(heard) // 480 * 480].reshape(-1, 480)
+    marks = [unmark(int(np.median(frame))) for frame in frames]
+    expected = [
+        (number % 12, frame % 512)
+        for number, text in enumerate(scene.speaker.spoken, 1)
+        for frame in range(scene.speaker.frames(text))
+    ]
+    assert marks == expected
+
+
+def test_the_answer_adds_almost_nothing_to_the_endpoint_delay() -> None:
+    scene = play(one_turn)
+    first = next(s.at for s in scene.client.received if s.audio is not None)
+    assert first - 1.5 <= 0.384 + 0.032 + 0.010
+
+
+def test_bad_messages_do_not_end_the_call() -> None:
+    async def caller(client: VirtualClient) -> None:
+        for text in ("", "nonsense", "[]", "{}", '{"type": 5}', '{"type": "ping"}', "[" * 100_000):
+            client.say(text)
+        client.say(json.dumps({"type": "ping", "timestamp": 7.5}))
+        await client.speak("." * 10)
+
+    scene = play(caller)
+    assert scene.client.messages("pong") == [{"type": "pong", "timestamp": 7.5}]
+    assert len([event for event in scene.record.noted if event.type == "message_rejected"]) == 7
+    assert scene.end == End(EndReason.HANGUP, 1000, "the client left")
+
+
+def test_hang_up_closes_after_the_last_word() -> None:
+    async def caller(client: VirtualClient) -> None:
+        await client.speak("." * 5)
+        client.say('{"type": "hang_up", "message": "Good bye."}')
+        await client.speak("." * 40)
+
+    scene = play(caller)
+    assert scene.client.closed == (1000, "agent_hangup")
+    assert scene.end is not None
+    assert scene.end.reason is EndReason.AGENT_HANGUP
+    assert scene.client.messages("transcript")[-1]["text"] == "Good bye."
+
+
+def test_a_greeting_comes_first_when_the_agent_begins() -> None:
+    async def caller(client: VirtualClient) -> None:
+        await client.speak("." * 50)
+
+    scene = play(caller, first=FirstSpeaker(True, Greeting(text="Hello there, caller.")))
+    assert kinds(scene.client) == ["call_started", "thinking", "speaking", "audio", "agent-final", "listening"]
