@@ -21,7 +21,7 @@ def test_a_conversation_with_an_interruption() -> None:
         transcript(1.0, "agent", 0, "Hello."),
         state(1.0, "listening"),
         transcript(3.5, "user", 1, "Tell me a story."),
-        Received(3.9, {"type": "call_event", "callEvent": {"type": "turn", "extras": {"firstTokenSeconds": 0.625}}}),
+        Received(3.9, {"type": "call_event", "callEvent": {"type": "agent_turn", "extras": {"firstTextMs": 625}}}),
         state(4.0, "speaking"),
         Received(6.25, clear),
         transcript(6.26, "agent", 2, "There was"),

@@ -20,6 +20,8 @@ class Live:
         self._console = console
         self._growing: int | None = None
         """Ordinal of the agent's transcript whose line is not finished yet."""
+        self._said: dict[int, str] = {}
+        """What was printed of each of the agent's transcripts."""
 
     def show(self, message: Received) -> None:
         """Print ``message``, where it is one that a person wants to see."""
@@ -49,16 +51,18 @@ class Live:
     def _agent(self, message: Received) -> None:
         body = message.body
         ordinal = int(body.get("ordinal", 0))
-        if self._growing != ordinal:
-            if body.get("final") and not body.get("text"):
-                return
-            self.end()
-            self._console.print(_prefix(message.at, "agent"), Text(), end="")
-            self._growing = ordinal
-            words = str(body.get("delta") or body.get("text") or "").lstrip()
-        else:
-            words = str(body.get("delta") or "")
-        self._console.print(Text(words, "bold green"), end="", soft_wrap=True)
+        before = self._said.get(ordinal, "")
+        words = str(body.get("delta") or "")
+        if body.get("text") is not None:  # all so far: print what is new of it
+            text = str(body["text"])
+            words = text.removeprefix(before) if text.startswith(before) else ""
+        self._said[ordinal] = before + words
+        if words.strip() or self._growing == ordinal:
+            if self._growing != ordinal:
+                self.end()
+                self._console.print(_prefix(message.at, "agent"), end=" ")
+                self._growing, words = ordinal, words.lstrip()
+            self._console.print(Text(words, "bold green"), end="", soft_wrap=True)
         if body.get("final"):
             self.end()
 

@@ -17,7 +17,7 @@ class Turn:
 
     ``transcript_s``, ``token_s`` and ``audio_s`` are seconds from the end of the caller's speech to the final
     transcript, to the model's first token and to the first audio of the answer; ``None`` where it did not come.
-    The first token never leaves the server: its time is what the server's ``turn`` event says.
+    The first token never leaves the server: its time is what the server's ``agent_turn`` event says.
     """
 
     utterance: Utterance
@@ -91,7 +91,7 @@ def _first_audio(received: Sequence[Received], chunks: Sequence[Chunk], end: flo
 def _token(received: Sequence[Received], end: float, next_end: float) -> float | None:
     for message in received:
         event: dict[str, Any] = message.body.get("callEvent") or {}
-        if message.type == "call_event" and event.get("type") == "turn" and end <= message.at < next_end:
-            value = (event.get("extras") or {}).get("firstTokenSeconds")
-            return None if value is None else float(value)
+        if message.type == "call_event" and event.get("type") == "agent_turn" and end <= message.at < next_end:
+            value = (event.get("extras") or {}).get("firstTextMs")
+            return None if value is None else value / 1000
     return None

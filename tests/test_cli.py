@@ -1,0 +1,202 @@
+"""The commands, as a user types them: what they print, and the one plain line when something is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import sys
+import wave
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+
+from antiphon import __version__
+from tests.conftest import RealServer
+
+QUESTION = Path(__file__).parents[1] / "src" / "antiphon" / "demo" / "capital.wav"
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    code: int
+    out: str
+    err: str
+
+
+async def antiphon(*arguments: str | Path, **environment: str) -> Ran:
+    """Run the command in a process of its own, without what the tester's environment may say."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("ANTIPHON_")}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "antiphon.cli", *arguments),
+        env=kept | {"COLUMNS": "200"} | environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(90):
+        out, err = await process.communicate()
+    assert process.returncode is not None
+    return Ran(process.returncode, out.decode(), err.decode())
+
+
+def complains(ran: Ran, *words: str) -> None:
+    """It ended with exit code 2 and one line on stderr that has these words, and no traceback."""
+    lines = ran.err.strip().splitlines()
+    assert (ran.code, len(lines)) == (2, 1), ran
+    assert lines[0].startswith("antiphon: ")
+    for word in words:
+        assert word in lines[0]
+
+
+async def test_version() -> None:
+    assert await antiphon("--version") == Ran(0, f"antiphon {__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ((), ["serve", "call", "demo", "models", "keys"]),
+        (("serve",), ["--host", "--port", "--config", "--data-dir", "--log-level", "/readyz", "ANTIPHON_API_KEY"]),
+        (("call",), ["--wav", "--prompt", "--voice", "--model", "--server", "--key", "question.wav"]),
+        (("models", "pull"), ["1.3 GB", "SHA-256"]),
+        (("keys", "create"), ["hash"]),
+    ],
+)
+async def test_help_is_worth_reading(command: tuple[str, ...], words: list[str]) -> None:
+    ran = await antiphon(*command, "--help")
+    assert ran.code == 0
+    for word in words:
+        assert word in ran.out
+
+
+async def test_keys_are_made_listed_and_revoked(tmp_path: Path) -> None:
+    where = ("--data-dir", tmp_path / "data")
+    key = (await antiphon("keys", "create", "my program", *where)).out.strip()
+    prefix = key.split(".")[0]
+    listed = (await antiphon("keys", "list", *where)).out
+    assert prefix in listed
+    assert "my program" in listed
+    assert key not in listed
+    assert (await antiphon("keys", "revoke", prefix, *where)).code == 0
+    assert "revoked" in (await antiphon("keys", "list", *where)).out
+    complains(await antiphon("keys", "revoke", "nothing", *where), "nothing", "antiphon keys list")
+
+
+async def test_models_are_listed_with_their_state(tmp_path: Path) -> None:
+    listed = await antiphon("models", "list", ANTIPHON_MODELS=str(tmp_path))
+    (row,) = [line for line in listed.out.splitlines() if line.startswith("qwen2.5-1.5b")]
+    assert "missing" in row
+    complains(await antiphon("models", "pull", "nonsense"), "nonsense", "whisper-base")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("prot = 8000", ["prot", "port"]),
+        ('port = "many"', ["port", "whole number"]),
+        ('[transcriber]\nengine = "whisper"\nthread = 2', ["transcriber.thread", "threads"]),
+        ("port = ", ["TOML"]),
+    ],
+)
+async def test_a_wrong_configuration_is_named(text: str, words: list[str], tmp_path: Path) -> None:
+    file = tmp_path / "antiphon.toml"
+    file.write_text(text)
+    complains(await antiphon("serve", "--config", file, "--data-dir", tmp_path / "data"), str(file), *words)
+
+
+async def test_a_missing_configuration_file_is_named(tmp_path: Path) -> None:
+    complains(await antiphon("serve", "--config", tmp_path / "none.toml"), "none.toml")
+
+
+async def test_a_port_in_use_is_named(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        complains(await antiphon("serve", "--port", port, "--data-dir", tmp_path / "data"), port, "--port")
+
+
+async def test_a_missing_model_says_how_to_fetch_it(tmp_path: Path) -> None:
+    ran = await antiphon(
+        "serve", "--port", "0", "--data-dir", tmp_path / "data", ANTIPHON_MODELS=str(tmp_path / "none")
+    )
+    complains(ran, "antiphon models pull")
+
+
+async def test_a_damaged_model_says_how_to_fetch_it_again(tmp_path: Path) -> None:
+    file = tmp_path / "models" / "silero-vad" / "silero_vad_16k_op15.onnx"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"not these bytes")
+    serving = ("serve", "--port", "0", "--data-dir", tmp_path / "data")
+    ran = await antiphon(*serving, ANTIPHON_MODELS=str(tmp_path / "models"))
+    complains(ran, "antiphon models pull silero-vad")
+
+
+async def test_a_data_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    complains(await antiphon("serve", "--data-dir", tmp_path / "file" / "data"), str(tmp_path / "file"), "--data-dir")
+
+
+async def test_a_server_that_is_not_there(unused_tcp_port: int) -> None:
+    server = f"http://127.0.0.1:{unused_tcp_port}"
+    complains(await antiphon("call", "--wav", QUESTION, "--server", server), server, "antiphon serve")
+
+
+async def test_a_wav_file_that_cannot_be_read(tmp_path: Path) -> None:
+    complains(await antiphon("call", "--wav", tmp_path / "none.wav"), "none.wav")
+
+
+@pytest.mark.server
+async def test_a_wrong_key(real_server: RealServer) -> None:
+    ran = await antiphon("call", "--wav", QUESTION, "--server", real_server.url, "--key", "wrong")
+    complains(ran, "--key", "ANTIPHON_API_KEY")
+
+
+@pytest.mark.server
+async def test_an_unknown_voice(real_server: RealServer) -> None:
+    where = ("--server", real_server.url, "--key", real_server.key)
+    complains(await antiphon("call", "--wav", QUESTION, "--voice", "Nobody", *where), "Nobody", "Mark")
+
+
+@pytest.mark.server
+async def test_a_call_from_a_file_is_printed_and_kept(real_server: RealServer, tmp_path: Path) -> None:
+    ran = await antiphon(
+        *("call", "--wav", QUESTION, "--out", tmp_path / "out", "--server", real_server.url),
+        ANTIPHON_API_KEY=real_server.key,
+    )
+    assert ran.code == 0, ran.err
+    assert "Hello, can you hear me?" in ran.out
+    assert "Hello! I can hear you. How can I help?" in ran.out
+    assert "median" in ran.out
+    with wave.open(str(tmp_path / "out" / "agent.wav")) as file:
+        assert np.count_nonzero(np.frombuffer(file.readframes(file.getnframes()), np.int16)) > 8_000
+
+
+@pytest.mark.server
+async def test_a_join_url_that_was_used(real_server: RealServer, tmp_path: Path) -> None:
+    wav = ("--wav", QUESTION, "--out", tmp_path / "out")
+    async with httpx.AsyncClient(base_url=real_server.url, headers={"X-API-Key": real_server.key}) as client:
+        medium = {"serverWebSocket": {"inputSampleRate": 16000}}
+        call = (await client.post("/api/calls", json={"medium": medium, "firstSpeakerSettings": {"user": {}}})).json()
+    assert (await antiphon("call", call["joinUrl"], *wav)).code == 0
+    complains(await antiphon("call", call["joinUrl"], *wav), "call")
+
+
+@pytest.mark.server
+@pytest.mark.models
+async def test_the_demo(tmp_path: Path) -> None:
+    """A whole call with real speech and the embedded models over a real socket, judged by its own sound."""
+    ran = await antiphon("demo", "--out", tmp_path)
+    assert ran.code == 0, ran.out + ran.err
+    assert "(interrupted)" in ran.out
+    kept = json.loads((tmp_path / "call.json").read_text())
+    assert kept["complaints"] == []
+    assert len(kept["turns"]) == 4
+    assert kept["wordErrorRate"] <= 0.25
+    for name in ("caller.wav", "agent.wav"):
+        with wave.open(str(tmp_path / name)) as file:
+            assert file.getnframes() > 10 * file.getframerate()
