@@ -1,0 +1,230 @@
+"""The embedded language model: any GGUF file, through llama.cpp.
+
+A call keeps its slot from turn to turn, so that only what was added since is read: at some 60 tokens a second a
+prompt of 600 would take ten seconds. A reply cut by an interruption is read anew from the cut on, no sooner.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from antiphon.call.history import Prompt
+from antiphon.engines.llama_server import ContextExceeded, LlamaServer
+from antiphon.engines.llama_slots import Slots, Window
+from antiphon.engines.protocols import Generated, Samples, TextDelta, Usage
+from antiphon.errors import AntiphonError, EngineError
+
+_STOP = ("<|im_start|>", "<|im_end|>", "\nUser:", "\nuser:")
+"""Where a small model begins to write the caller's part."""
+
+_REUSE_TOKENS = 16
+"""Least run of tokens that is moved within the context, rather than read anew, when oldest messages are left out."""
+
+_END = None
+_Item: TypeAlias = Generated | AntiphonError | None
+
+
+@dataclass(eq=False, slots=True)
+class _Run:
+    """One request in a thread of its own; what it brings comes through ``items``, ``_END`` last."""
+
+    prompt: Prompt
+    max_tokens: int
+    loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
+    items: asyncio.Queue[_Item] = field(default_factory=asyncio.Queue)
+    stopped: threading.Event = field(default_factory=threading.Event)
+    prompt_tokens: int = 0
+
+    def put(self, item: _Item) -> None:
+        """From the thread. The loop may be gone: then nobody wants it."""
+        with contextlib.suppress(RuntimeError):
+            self.loop.call_soon_threadsafe(self.items.put_nowait, item)
+
+    def deliver(self, chunk: dict[str, Any]) -> bool:
+        """Take one chunk of the stream; True to stop."""
+        if not self.stopped.is_set():
+            for choice in chunk.get("choices") or ():
+                if text := choice.get("delta", {}).get("content"):
+                    self.put(TextDelta(text))
+            if usage := chunk.get("usage"):
+                self.prompt_tokens = usage["prompt_tokens"]
+                self.put(_usage(usage))
+        return self.stopped.is_set()
+
+
+class LlamaModel:
+    """One model for any number of calls, of which ``parallel`` compute, or have their prompts at hand, at once."""
+
+    audio_input = False
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        threads: int = 2,
+        context_tokens: int = 4096,
+        parallel: int = 2,
+        max_tokens: int = 300,
+    ) -> None:
+        """``context_tokens`` is for each call; ``max_tokens`` bounds a reply."""
+        self._server = LlamaServer(path, threads, context_tokens, parallel)
+        self._slots = Slots(parallel)
+        self._window = Window(context_tokens, max_tokens)
+        self._max_tokens = max_tokens
+        self._generating = 0
+        self._idle: list[asyncio.Future[None]] = []
+        self._primes: dict[str, _Run] = {}
+        self._runs: set[_Run] = set()
+        self._computing: set[threading.Thread] = set()
+        self._closed = False
+
+    def load(self) -> None:
+        """Load and warm the model. Blocking; done by the first request when nobody did it before."""
+        self._server.load()
+        self._server.chat({"messages": [{"role": "user", "content": "Hello."}], "max_tokens": 1, "stream": True}, _drop)
+
+    async def generate(self, prompt: Prompt, audio: Samples | None = None) -> AsyncIterator[Generated]:
+        """Stream the reply; ``audio`` is not for this model.
+
+        A prompt that outgrows the context loses its oldest messages. After ``aclose`` the computation ends with
+        the token, or the 64 tokens of prompt, it is at.
+        """
+        run = _Run(prompt, self._max_tokens)
+        self._generating += 1
+        self._give_way(prompt.conversation)
+        try:
+            await self._start(run)
+            while (item := await run.items.get()) is not _END:
+                if isinstance(item, AntiphonError):
+                    raise item
+                yield item
+        finally:
+            run.stopped.set()
+            self._generating -= 1
+            if not self._generating:
+                self._wake()
+
+    async def prime(self, prompt: Prompt) -> None:
+        """Read ``prompt`` ahead of time, whenever nothing is being generated.
+
+        A later ``prime``, or a ``generate``, of the same conversation ends it; a ``generate`` of another one makes
+        it wait. Never raises an engine's error: ``generate`` will.
+        """
+        conversation = prompt.conversation
+        while not self._closed:
+            run = _Run(prompt, 0)
+            if (older := self._primes.get(conversation)) is not None:
+                older.stopped.set()
+            self._primes[conversation] = run
+            try:
+                await self._until_idle()
+                if not run.stopped.is_set():
+                    await self._start(run)
+                    while await run.items.get() is not _END:
+                        pass
+                if self._primes.get(conversation) is not run or not run.stopped.is_set():
+                    return
+            finally:
+                run.stopped.set()
+                if self._primes.get(conversation) is run:
+                    del self._primes[conversation]
+
+    def close(self) -> None:
+        """Stop what is running and free the model. Blocking; safe to call twice."""
+        self._closed = True
+        for run in list(self._runs):
+            run.stopped.set()
+        for thread in list(self._computing):
+            thread.join()
+        self._server.close()
+
+    def _give_way(self, conversation: str) -> None:
+        """Stop all priming; that of ``conversation`` for good."""
+        if (own := self._primes.pop(conversation, None)) is not None:
+            own.stopped.set()
+        for run in self._primes.values():
+            run.stopped.set()
+
+    async def _until_idle(self) -> None:
+        while self._generating:
+            waiter = asyncio.get_running_loop().create_future()
+            self._idle.append(waiter)
+            await waiter
+
+    def _wake(self) -> None:
+        waiters, self._idle = self._idle, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def _start(self, run: _Run) -> None:
+        """Begin to compute, as soon as there is a slot."""
+        index = await self._slots.take(run.prompt.conversation)
+        if run.stopped.is_set() or self._closed:
+            self._slots.release(index)
+            if self._closed:
+                run.items.put_nowait(EngineError("the language model is closed", retryable=False))
+            run.items.put_nowait(_END)
+            return
+        thread = threading.Thread(target=self._compute, args=(run, index), name=f"llama-{index}", daemon=True)
+        self._runs.add(run)
+        self._computing.add(thread)
+        thread.start()
+
+    def _compute(self, run: _Run, index: int) -> None:
+        """What the thread of ``run`` does."""
+        try:
+            while not run.stopped.is_set() and not self._attempt(run, index):
+                pass
+        except AntiphonError as error:
+            run.put(error)
+        except Exception as error:
+            run.put(EngineError(f"the language model failed: {type(error).__name__}"))
+        finally:
+            self._slots.release(index)
+            self._runs.discard(run)
+            self._computing.discard(threading.current_thread())
+            run.put(_END)
+
+    def _attempt(self, run: _Run, index: int) -> bool:
+        """True, unless the prompt was too long: then less of it is to be tried."""
+        messages, shortened = self._window.fit(run.prompt)
+        system = [{"role": "system", "content": run.prompt.system}] if run.prompt.system else []
+        request = {
+            "messages": system + [{"role": message.role, "content": message.text} for message in messages],
+            "max_tokens": run.max_tokens,
+            "temperature": run.prompt.temperature,
+            "stop": _STOP,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            "return_progress": True,  # so that there is a chunk, and a chance to stop, for every batch of the prompt
+            "cache_prompt": True,
+            "id_slot": index,
+            "n_cache_reuse": _REUSE_TOKENS if shortened else 0,
+        }
+        try:
+            self._server.chat(request, run.deliver)
+        except ContextExceeded as error:
+            self._window.overflowed(run.prompt, error.prompt_tokens)
+            return False
+        if run.prompt_tokens:
+            self._window.counted(run.prompt, run.prompt_tokens)
+        return True
+
+
+def _usage(usage: dict[str, Any]) -> Usage:
+    return Usage(
+        prompt_tokens=usage["prompt_tokens"],
+        cached_tokens=usage.get("prompt_tokens_details", {}).get("cached_tokens", 0),
+        completion_tokens=usage["completion_tokens"],
+    )
+
+
+def _drop(chunk: dict[str, Any]) -> bool:
+    return False
