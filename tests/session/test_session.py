@@ -31,6 +31,7 @@ from antiphon.wire.outgoing import WEBSOCKET_DEFAULTS
 from tests.support.virtual_client import VirtualClient
 from tests.support.virtual_loop import run_virtual
 
+USER_FIRST = FirstSpeaker(False, None)
 REPLY = "The first sentence of a reply is here. The second one follows it, and then there is a third one to hear."
 
 
@@ -62,7 +63,7 @@ def play(
     output_rate: int = 24_000,
     speaker: ScriptedSpeaker | None = None,
     model: ScriptedLanguageModel | None = None,
-    first: FirstSpeaker = FirstSpeaker(False, None),
+    first: FirstSpeaker = USER_FIRST,
 ) -> Scene:
     """Serve one call in which ``caller`` does its part and then leaves."""
 
@@ -151,7 +152,7 @@ def test_an_interruption_leaves_nothing_stale_and_what_was_heard_is_right(client
     scene = play(interrupted, client_buffer_ms=client_buffer_ms)
     client = scene.client
     clear = next(i for i, s in enumerate(client.received) if s.message and s.message["type"] == "playback_clear_buffer")
-    after = [s for s in client.received[clear:]]
+    after = client.received[clear:]
     states = [i for i, s in enumerate(after) if s.message and s.message.get("state") == "speaking"]
     assert not [s for s in after[: states[0]] if s.audio is not None]
     first_reply_texts = [m.text for m in scene.record.kept if m.role is Role.AGENT]

@@ -62,7 +62,8 @@ class Floor:
 
     def commit_draft(self, at: float, timings: Timings) -> None:
         """The draft is the reply."""
-        assert self.reply is None and self.draft is not None
+        assert self.reply is None
+        assert self.draft is not None
         reply, self.draft = self.draft, None
         timings.first_text, timings.first_sound = reply.timings.first_text, reply.timings.first_sound
         reply.timings, reply.alive_at = timings, at
@@ -161,7 +162,8 @@ class Floor:
     def play(self, at: float) -> None:
         """Let it be heard; says how long the caller waited for it."""
         reply = self.reply
-        assert reply is not None and reply.ordinal is not None
+        assert reply is not None
+        assert reply.ordinal is not None
         reply.started_at = reply.alive_at = at
         if reply.modality is Modality.VOICE:
             self._out.append(Play(reply.number))

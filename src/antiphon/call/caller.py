@@ -1,0 +1,128 @@
+"""The caller's side: frames and written words in, turns and interruptions out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from antiphon.call import events as ev
+from antiphon.call.actions import OpenUtterance
+from antiphon.call.agenda import Line
+from antiphon.call.conversation import Conversation
+from antiphon.call.endpointing import FRAME_S, Began, Confirmed, Dropped, Paused, Phase, Resumed, TurnEnded, TurnFact
+from antiphon.call.hearing import HeardTurn
+from antiphon.call.history import Span
+from antiphon.call.messages import Modality, Severity, UserStartedSpeaking, UserStoppedSpeaking
+from antiphon.call.reply import Origin
+
+OVERLAP_GAP_FRAMES = 3
+"""Silent frames after which overlapping speech is counted anew."""
+
+
+class Caller:
+    """What the caller says and writes, put to a conversation."""
+
+    def __init__(self, conversation: Conversation) -> None:
+        self._talk = conversation
+        self.audio_at = 0.0
+        """When audio last came, on the call's clock."""
+        self._overlapped = 0
+        self._overlap_s = 0.0
+        self._overlap_gap = 0
+
+    def hear(self, event: ev.SpeechScored) -> None:
+        """One scored frame of the caller's audio."""
+        self.audio_at = event.at
+        self._talk.floor.audio_s = event.audio_s
+        facts = self._talk.turn.hear(event.at, event.audio_s, event.probability)
+        self._count_overlap(event.at, event.probability >= self._talk.settings.vad.activation_threshold)
+        self.take_facts(event.at, facts)
+
+    def _count_overlap(self, at: float, speech: bool) -> None:
+        reply = self._talk.floor.reply
+        if reply is None or not reply.interruptible or reply.number != self._overlapped:
+            self._overlapped = reply.number if reply is not None else 0
+            self._overlap_s = 0.0
+        if reply is None or not reply.interruptible:
+            return
+        if speech:
+            self._overlap_s += FRAME_S
+            self._overlap_gap = 0
+            if self._overlap_s >= self._talk.settings.vad.interruption_s - 1e-6 and not reply.stopping:
+                self._talk.log(Severity.INFO, "interruption", "The caller spoke over the agent.")
+                self._talk.stop_reply(at)
+        else:
+            self._overlap_gap += 1
+            if self._overlap_gap >= OVERLAP_GAP_FRAMES:
+                self._overlap_s = 0.0
+
+    def take_facts(self, at: float, facts: Iterable[TurnFact]) -> None:
+        """What the turn machine made of the caller's sound, or of its absence."""
+        for fact in facts:
+            match fact:
+                case Began(utterance=utterance):
+                    self._talk.out.append(OpenUtterance(utterance))
+                case Confirmed():
+                    self._talk.agenda.greeting_due = None
+                    self._talk.silence.caller_was_active()
+                    self._talk.emit(UserStartedSpeaking())
+                case Dropped(utterance=utterance):
+                    self._talk.out.append(self._talk.hearing.release(utterance))
+                case Paused(utterance=utterance, revision=revision):
+                    self._talk.out += self._talk.hearing.pause(utterance, revision)
+                    if self._talk.settings.speech_model:
+                        self._draft(at, utterance, None)
+                case Resumed():
+                    self._talk.floor.drop_draft()
+                case TurnEnded(utterance=utterance, revision=revision):
+                    self._talk.emit(UserStoppedSpeaking())
+                    self._talk.silence.caller_was_active()
+                    self._end_turn(utterance, revision)
+
+    def _end_turn(self, utterance: int, revision: int) -> None:
+        joined, turn = self._talk.joined_at or 0.0, self._talk.turn
+        audio = Span(turn.start_audio_s, turn.speech_end_audio_s)
+        wall = Span(turn.start_at - joined, turn.speech_end_at - joined)
+        self._talk.hearing.end(HeardTurn(utterance, revision, audio, wall, turn.speech_end_at))
+
+    def take_words(self, at: float, utterance: int, revision: int, text: str) -> None:
+        """The words of an utterance have come."""
+        if not self._talk.hearing.take_words(utterance, revision, text, at):
+            return
+        pausing = self._talk.turn.phase is Phase.PAUSING and self._talk.turn.utterance == utterance
+        if text and pausing and not self._talk.settings.speech_model:
+            self._draft(at, utterance, text)
+
+    def _draft(self, at: float, utterance: int, text: str | None) -> None:
+        """Begin the answer on suspicion, where nothing else will be said before it."""
+        agenda = self._talk.agenda
+        if self._talk.floor.reply is not None or agenda.lines or agenda.closing or self._talk.hearing.waiting:
+            return
+        origin = Origin(utterance, text, self._talk.history.version)
+        self._talk.floor.write_draft(at, self._talk.prompt(text), origin, with_audio=text is None)
+
+    def take_text(self, event: ev.UserTextReceived) -> None:
+        """The client wrote on the caller's behalf."""
+        self._talk.silence.caller_was_active()
+        self._talk.agenda.greeting_due = None
+        immediate = event.urgency is ev.Urgency.IMMEDIATE
+        text = event.text.strip()
+        if immediate and (self._talk.floor.reply is None or self._talk.floor.reply.interruptible):
+            self._talk.stop_reply(event.at)
+        if not text:
+            return
+        at_s = event.at - (self._talk.joined_at or 0.0)
+        audio = Span(self._talk.floor.audio_s, self._talk.floor.audio_s)
+        self._talk.record_user(Modality.TEXT, self._talk.history.take_ordinal(), text, audio, Span(at_s, at_s))
+        self._talk.floor.drop_draft()
+        if event.urgency is not ev.Urgency.LATER:
+            self._talk.agenda.owe_answer(over_caller=immediate)
+
+    def take_forced_message(self, event: ev.ForcedMessageReceived) -> None:
+        """The program around the call wants something said."""
+        immediate = event.urgency is ev.Urgency.IMMEDIATE
+        if immediate and self._talk.floor.reply is not None and self._talk.floor.reply.interruptible:
+            self._talk.stop_reply(event.at)
+        if event.text.strip():
+            self._talk.agenda.greeting_due = None
+            line = Line(event.text, interruptible=not event.uninterruptible, over_caller=immediate)
+            (self._talk.agenda.lines.appendleft if immediate else self._talk.agenda.lines.append)(line)

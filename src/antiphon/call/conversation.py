@@ -1,0 +1,233 @@
+"""Who has the floor, and what follows: the agent's next reply, its failures, the end of the call.
+
+Everything here happens in :meth:`Conversation.advance`, which is called after every fact and does what has
+become possible, until nothing more is.
+"""
+
+from __future__ import annotations
+
+from antiphon.call.actions import Action, Emit, End, Keep, Prime
+from antiphon.call.agenda import APOLOGY, GREETING_NUDGE, Agenda, Line
+from antiphon.call.endpointing import CallerTurn, Phase
+from antiphon.call.ends import EndReason
+from antiphon.call.floor import Closed, Floor
+from antiphon.call.hearing import HeardTurn, Hearing
+from antiphon.call.history import History, Prompt, Span, SpokenMessage
+from antiphon.call.messages import AgentState, CallEvent, Message, Modality, Role, Severity, StateChanged, Transcript
+from antiphon.call.reply import Origin, Timings
+from antiphon.call.settings import CallSettings, EndBehavior, Greeting
+from antiphon.call.silence import Silence
+
+FAILURES_IN_A_ROW = 3
+"""Replies that fail one after the other before the call is given up as ``system_error``."""
+
+
+class Conversation:
+    """The joint state of one call's machines. What is to be done is appended to ``out``."""
+
+    def __init__(self, settings: CallSettings, out: list[Action]) -> None:
+        self.settings = settings
+        self.out = out
+        self.history = History(settings.call_id, settings.system_prompt, settings.initial_messages)
+        self.turn = CallerTurn(settings.vad, settings.turns, judged=settings.judges_turns)
+        self.hearing = Hearing(settings.judges_turns)
+        self.floor = Floor(self.history, settings.output_rate, out)
+        self.floor.modality = settings.modality
+        self.agenda = Agenda()
+        self.silence = Silence(settings.inactivity)
+        self.joined_at: float | None = None
+        self.ended = False
+        self._announced = AgentState.IDLE
+        self._ending: End | None = None
+        self._answering: HeardTurn | None = None
+        self._failures = 0
+
+    @property
+    def state(self) -> AgentState:
+        """What the agent is doing."""
+        return AgentState.IDLE if self.joined_at is None or self.ended else self.floor.state
+
+    @property
+    def caller_has_floor(self) -> bool:
+        """The caller speaks, or has spoken and the words are still to come."""
+        speaking = self.turn.phase is not Phase.QUIET and self.turn.confirmed
+        return speaking or (bool(self.hearing.waiting) and not self.settings.speech_model)
+
+    def advance(self, at: float) -> None:
+        """Do what has become possible, until nothing more is."""
+        while not self.ended:
+            self.floor.show()
+            if (closed := self.floor.close_if_heard(at)) is not None:
+                self.reply_closed(at, closed)
+            elif self.floor.ready_to_play():
+                self.floor.begin_playing()
+                self._announce()
+                self.floor.play(at)
+            elif not self._take_floor(at):
+                break
+            self._announce()
+        self._announce()
+        if self.floor.reply is None and not self.caller_has_floor and not self.agenda.lines:
+            self.silence.quiet(at)
+        else:
+            self.silence.busy()
+
+    def _take_floor(self, at: float) -> bool:
+        """Begin the next reply if the floor is free and one is wanted."""
+        self._take_whole_turns(at)
+        agenda, floor = self.agenda, self.floor
+        if floor.reply is not None or self._ending is not None:
+            return False
+        if agenda.lines and (agenda.lines[0].over_caller or agenda.closing or not self.caller_has_floor):
+            floor.say(at, agenda.lines.popleft())
+            return True
+        if agenda.closing:
+            self.end(at, End(agenda.closing, 1000, agenda.closing.value))
+            return False
+        if agenda.answer_owed and (agenda.answer_over_caller or not self.caller_has_floor):
+            self._answer(at)
+            return True
+        if agenda.greeting_due is not None and at >= agenda.greeting_due and not self.caller_has_floor:
+            self._greet(at)
+            return True
+        return False
+
+    def _take_whole_turns(self, at: float) -> None:
+        """Put turns whose words are known into history, unless an uninterruptible reply is to be heard first."""
+        hears_itself = self.settings.speech_model
+        for turn in list(self.hearing.waiting):
+            if turn.text is None and not hears_itself:
+                break
+            if turn.ordinal is None:
+                reply = self.floor.reply
+                if reply is not None and (reply.stopping or not reply.interruptible):
+                    break
+                if reply is not None or turn.text == "" or self.agenda.closing:
+                    self._forget_turn(turn)
+                    continue
+                turn.ordinal = self.history.take_ordinal()
+                self._answering = turn
+                self.agenda.owe_answer()
+            if turn.text is not None:
+                self.hearing.waiting.remove(turn)
+                if turn.text:
+                    self.record_user(Modality.VOICE, turn.ordinal, turn.text, turn.audio_span, turn.wall_span)
+                self.out.append(self.hearing.release(turn.utterance))
+
+    def _forget_turn(self, turn: HeardTurn) -> None:
+        """No words, or said over a reply without interrupting it: no turn."""
+        self.hearing.waiting.remove(turn)
+        self.floor.drop_draft()
+        self.out.append(self.hearing.release(turn.utterance))
+        self.log(Severity.DEBUG, "utterance_ignored", "The caller made a sound that was no turn.")
+
+    def _answer(self, at: float) -> None:
+        turn, self._answering = self._answering, None
+        self.agenda.paid()
+        timings = Timings(committed=at)
+        if turn is not None:
+            timings.speech_ended, timings.transcribed = turn.ended_at, turn.transcribed_at
+        draft = self.floor.draft
+        if turn is not None and draft is not None and draft.modality is self.floor.modality:
+            recorded = 0 if self.settings.speech_model else 1
+            text = None if self.settings.speech_model else turn.text
+            if draft.origin == Origin(turn.utterance, text, self.history.version - recorded):
+                self.floor.commit_draft(at, timings)
+                return
+        audio_of = turn.utterance if turn is not None and self.settings.speech_model else None
+        self.floor.answer(at, self.prompt(), timings, audio_of)
+
+    def _greet(self, at: float) -> None:
+        greeting = self.settings.first_speaker.greeting or Greeting()
+        self.agenda.greeting_due = None
+        interruptible = not greeting.uninterruptible
+        if greeting.text:
+            self.floor.say(at, Line(greeting.text, interruptible=interruptible))
+            return
+        nudge = greeting.prompt
+        if nudge is None and self.settings.greeting_prompt and not self.history.ends_with_user():
+            nudge = GREETING_NUDGE
+        self.floor.answer(at, self.prompt(nudge), Timings(committed=at), interruptible=interruptible)
+
+    def stop_reply(self, at: float) -> None:
+        """Stop the reply, if there is one."""
+        self.reply_closed(at, self.floor.stop_reply(at))
+
+    def reply_closed(self, at: float, closed: Closed | None) -> None:
+        """A reply has left the floor (``None``: not yet, or there was none)."""
+        if closed is None:
+            return
+        reply = closed.reply
+        if reply.playing and not closed.cut:
+            self._failures = 0
+        elif reply.failed and not reply.playing:
+            self.fail(at, apologise=False)
+        if reply.end is EndBehavior.HANG_UP_STRICT or (reply.end is EndBehavior.HANG_UP_SOFT and not closed.cut):
+            self.close(at, EndReason.AGENT_HANGUP)
+        if self._ending is not None:
+            self._finish()
+        elif reply.playing:
+            self.prime()
+
+    def close(self, at: float, reason: EndReason) -> None:
+        """End the call once the last words are said."""
+        self.floor.drop_draft()
+        self.agenda.close(reason, at + self.settings.turns.farewell_patience_s)
+
+    def fail(self, at: float, *, apologise: bool = True) -> None:
+        """Something of ours broke: say so, and give the call up if it goes on."""
+        self._failures += 1
+        if self._failures >= FAILURES_IN_A_ROW:
+            self.end(at, End(EndReason.SYSTEM_ERROR, 1011, "the agent cannot answer"))
+        elif apologise and not self.agenda.closing:
+            self.agenda.lines.appendleft(Line(APOLOGY))
+
+    def end(self, at: float, end: End) -> None:
+        """End now. What was heard of a reply is put on record first; the first reason stands."""
+        if self._ending is not None:
+            return
+        closing = self.agenda.closing
+        self._ending = end if closing is None else End(closing, end.close_code, end.text)
+        self.floor.drop_draft()
+        self.stop_reply(at)
+        if self.floor.reply is None:
+            self._finish()
+
+    def _finish(self) -> None:
+        if self.ended or self._ending is None:
+            return
+        while (turn := self.hearing.pop_whole()) is not None:
+            if turn.text:
+                ordinal = self.history.take_ordinal() if turn.ordinal is None else turn.ordinal
+                self.record_user(Modality.VOICE, ordinal, turn.text, turn.audio_span, turn.wall_span)
+        self.ended = True
+        self.out.append(self._ending)
+
+    def record_user(self, modality: Modality, ordinal: int, text: str, audio: Span, wall: Span) -> None:
+        """A turn of the caller's is whole: history, transcript, record."""
+        message = SpokenMessage(Role.USER, modality, ordinal, text, audio, wall)
+        self.history.add(message)
+        self.emit(Transcript(Role.USER, modality, ordinal, final=True, text=text))
+        self.out.append(Keep(message))
+
+    def prompt(self, user_text: str | None = None) -> Prompt:
+        """What a model is to continue now; ``user_text`` are words that are not history (yet)."""
+        return self.history.prompt(self.settings.temperature, self.settings.language, user_text)
+
+    def prime(self) -> None:
+        """Let the model read what it knows of the next prompt."""
+        if not self.agenda.closing:
+            self.out.append(Prime(self.prompt()))
+
+    def _announce(self) -> None:
+        if self.state is not self._announced and not self.ended:
+            self._announced = self.state
+            self.emit(StateChanged(self._announced))
+
+    def log(self, severity: Severity, kind: str, text: str) -> None:
+        """Note an event of the call."""
+        self.emit(CallEvent(severity, kind, text))
+
+    def emit(self, message: Message) -> None:
+        """Say something to the client."""
+        self.out.append(Emit(message))

@@ -1,0 +1,208 @@
+"""Any events in any order: what must hold whatever happens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from antiphon.call import actions as act
+from antiphon.call import events as ev
+from antiphon.call.call import Call
+from antiphon.call.ends import EndReason
+from antiphon.call.messages import AgentState, Modality, PlaybackClearBuffer, Role, StateChanged, Transcript
+from antiphon.call.settings import CallSettings, EndBehavior, FirstSpeaker, Greeting, TimedMessage
+
+numbers = st.integers(0, 6)
+words = st.sampled_from(["", "yes ", "hello there. ", "one, two. Three four five six seven ", "*** ", "\n"])
+
+
+@st.composite
+def steps(draw: st.DrawFn) -> tuple[float, object]:
+    """Some time, then one thing."""
+    wait = draw(st.sampled_from([0.0, 0.0, 0.005, 0.032, 0.2, 1.0, 30.0]))
+    reply, clause = draw(numbers), draw(st.integers(0, 4))
+    return wait, draw(
+        st.one_of(
+            st.tuples(st.just("speech"), st.integers(1, 30), st.booleans()),
+            st.builds(lambda u, r, t: ("event", lambda at: ev.Transcribed(at, u, r, t)), numbers, numbers, words),
+            st.builds(lambda u, r: ("event", lambda at: ev.TranscriptionFailed(at, u, r, "x")), numbers, numbers),
+            st.builds(
+                lambda u, r, p: ("event", lambda at: ev.TurnJudged(at, u, r, p)),
+                numbers,
+                numbers,
+                st.sampled_from([None, 0.1, 0.9]),
+            ),
+            st.builds(lambda t: ("event", lambda at: ev.TextGenerated(at, reply, t)), words),
+            st.just(("event", lambda at: ev.GenerationEnded(at, reply))),
+            st.just(("event", lambda at: ev.GenerationFailed(at, reply, "x"))),
+            st.builds(
+                lambda n, e: ("event", lambda at: ev.SpeechMade(at, reply, clause, n, e)),
+                st.integers(0, 50_000),
+                st.booleans(),
+            ),
+            st.just(("event", lambda at: ev.SpeakingFailed(at, reply, clause, "x"))),
+            st.builds(lambda n: ("event", lambda at: ev.PlayoutAdvanced(at, reply, n)), st.integers(0, 200_000)),
+            st.builds(
+                lambda t, u: ("event", lambda at: ev.UserTextReceived(at, t, u)), words, st.sampled_from(ev.Urgency)
+            ),
+            st.builds(
+                lambda t, u, b: ("event", lambda at: ev.ForcedMessageReceived(at, t, u, b)),
+                words,
+                st.sampled_from([ev.Urgency.IMMEDIATE, ev.Urgency.SOON]),
+                st.booleans(),
+            ),
+            st.builds(lambda m: ("event", lambda at: ev.OutputMediumSet(at, m)), st.sampled_from(Modality)),
+            st.builds(lambda t: ("event", lambda at: ev.HangUpReceived(at, t)), words),
+            st.just(("event", lambda at: ev.EndRequested(at, EndReason.HANGUP, 1000, "bye"))),
+            st.just(("tick",)),
+        )
+    )
+
+
+call_settings = st.builds(
+    CallSettings,
+    call_id=st.just("c"),
+    output_rate=st.just(16_000),
+    first_speaker=st.sampled_from(
+        [
+            FirstSpeaker(),
+            FirstSpeaker(False, None),
+            FirstSpeaker(True, Greeting("Hello there, friend.", uninterruptible=True)),
+            FirstSpeaker(False, Greeting("Anybody?", delay_s=1.0)),
+        ]
+    ),
+    inactivity=st.sampled_from(
+        [(), (TimedMessage(5.0, "Still there?"), TimedMessage(5.0, "Bye.", EndBehavior.HANG_UP_STRICT))]
+    ),
+    max_duration_s=st.sampled_from([3600.0, 40.0]),
+    time_exceeded_message=st.sampled_from([None, "Time is up."]),
+    modality=st.sampled_from(Modality),
+    speech_model=st.booleans(),
+    judges_turns=st.booleans(),
+)
+
+
+@dataclass
+class Watch:
+    """Checks every action as it comes."""
+
+    texts: dict[int, str] = field(default_factory=dict)
+    ordinals: list[tuple[int, Role]] = field(default_factory=list)
+    finals: dict[int, str] = field(default_factory=dict)
+    deltas: dict[int, str] = field(default_factory=dict)
+    state: AgentState = AgentState.IDLE
+    playing: int | None = None
+    stopped: set[int] = field(default_factory=set)
+    ends: int = 0
+    cleared: bool = False
+
+    def take(self, action: act.Action) -> None:
+        assert self.ends == 0, "nothing follows the end"
+        cleared, self.cleared = self.cleared, False
+        match action:
+            case act.End():
+                self.ends += 1
+            case act.Stop(reply=reply):
+                assert reply not in self.stopped
+                self.stopped.add(reply)
+            case act.Generate(reply=reply) | act.Speak(reply=reply) | act.Play(reply=reply):
+                assert reply not in self.stopped, "a stopped reply stays stopped"
+                if isinstance(action, act.Play):
+                    assert self.state is AgentState.SPEAKING, "speaking is said before the first audio"
+            case act.Emit(message=StateChanged(state=state)):
+                assert state is not self.state, "a state is said once"
+                self.state = state
+            case act.Emit(message=PlaybackClearBuffer()):
+                self.cleared = True
+            case act.Emit(message=Transcript() as transcript):
+                self._take_transcript(transcript, cleared)
+
+    def _take_transcript(self, transcript: Transcript, cleared: bool) -> None:
+        assert (transcript.text is None) != (transcript.delta is None)
+        ordinal = transcript.ordinal
+        known = [taken for taken, _ in self.ordinals]
+        if ordinal not in known:
+            self.ordinals.append((ordinal, transcript.role))
+        else:
+            assert (ordinal, transcript.role) in self.ordinals, "an ordinal is one turn's"
+        assert ordinal not in self.finals, "nothing follows a final transcript"
+        if transcript.delta is not None:
+            self.deltas[ordinal] = self.deltas.get(ordinal, "") + transcript.delta
+        if transcript.final:
+            text = transcript.text or ""
+            self.finals[ordinal] = text
+            if transcript.role is Role.AGENT:
+                assert text.startswith(self.deltas.get(ordinal, "").strip())
+
+
+def drive(call: Call, script: list[tuple[float, object]]) -> Watch:
+    watch, now, audio_s = Watch(), 0.0, 0.0
+    generated: dict[int, str] = {}
+
+    def settle() -> None:
+        while actions := call.actions():
+            stops = []
+            for action in actions:
+                watch.take(action)
+                if isinstance(action, act.Stop):
+                    stops.append(action.reply)
+            for reply in stops:
+                call.receive(ev.PlayoutStopped(now, reply, 7_000, 900))
+        deadline = call.deadline
+        assert deadline is None or isinstance(deadline, float)
+
+    call.receive(ev.Joined(now))
+    settle()
+    for wait, step in script:
+        target = now + wait
+        while (deadline := call.deadline) is not None and deadline <= target:
+            before = deadline
+            now = max(now, deadline)
+            call.tick(now)
+            settle()
+            assert call.deadline is None or call.deadline > before, "a deadline that passed is not asked for again"
+        now = target
+        match step:
+            case ("speech", int(frames), bool(speaking)):
+                for _ in range(frames):
+                    now += 0.032
+                    audio_s += 0.032
+                    call.receive(ev.SpeechScored(now, audio_s, 0.9 if speaking else 0.0))
+                    settle()
+            case ("event", make):
+                event = make(now)  # type: ignore[operator]
+                if isinstance(event, ev.TextGenerated):
+                    generated[event.reply] = generated.get(event.reply, "") + event.delta
+                call.receive(event)
+                settle()
+            case _:
+                call.tick(now)
+                settle()
+    return watch
+
+
+@settings(max_examples=250, deadline=None)
+@given(call_settings, st.lists(steps(), max_size=40))
+def test_whatever_happens(setup: CallSettings, script: list[tuple[float, object]]) -> None:
+    call = Call(setup)
+    watch = drive(call, script)
+    agent = [ordinal for ordinal, role in watch.ordinals if role is Role.AGENT]
+    user = [ordinal for ordinal, role in watch.ordinals if role is Role.USER]
+    assert agent == sorted(agent)
+    if not setup.speech_model:
+        assert [ordinal for ordinal, _ in watch.ordinals] == sorted(ordinal for ordinal, _ in watch.ordinals)
+    assert user == sorted(user)
+    assert watch.ends <= 1
+    kept = [message.ordinal for message in call.messages]
+    assert kept == sorted(set(kept))
+    for message in call.messages:
+        assert watch.finals[message.ordinal] == message.text
+    if call.ended:
+        assert watch.ends == 1
+        before = call.messages
+        call.receive(ev.UserTextReceived(1e6, "hello", ev.Urgency.IMMEDIATE))
+        call.tick(1e6)
+        assert call.actions() == []
+        assert call.messages == before
