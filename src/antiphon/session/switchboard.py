@@ -78,6 +78,7 @@ class Switchboard:
         self._pacer = Pacer()
         self._sessions: dict[str, Session] = {}
         self._join_urls: dict[str, str] = {}
+        self._unprompted: set[str] = set()
         self._timeouts: dict[str, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
@@ -106,8 +107,11 @@ class Switchboard:
 
     # Making calls
 
-    async def create(self, request: CallRequest, join_base_url: str) -> CallRecord:
+    async def create(self, request: CallRequest, join_base_url: str, *, greeting_prompt: bool = True) -> CallRecord:
         """Make a call. ``join_base_url``: ``ws(s)://host[:port]`` as the client reaches us.
+
+        Without ``greeting_prompt`` a generated greeting is made from the system prompt and the initial messages
+        alone; with it the model is nudged to greet where nothing there asks for an answer.
 
         Raises:
             InvalidRequest: the model or the voice is unknown, or the medium cannot be served.
@@ -137,6 +141,8 @@ class Switchboard:
         await self._repositories.calls.create(call, [stage], _initial_messages(request, call_id, stage_id))
         self._join_urls[call_id] = f"{join_base_url}/api/calls/{call_id}/join?token={token}"
         self._timeouts[call_id] = asyncio.get_running_loop().call_later(request.join_timeout, self._expire, call_id)
+        if not greeting_prompt:
+            self._unprompted.add(call_id)
         metrics.CALLS_CREATED.inc()
         return call
 
@@ -146,6 +152,7 @@ class Switchboard:
 
     def _expire(self, call_id: str) -> None:
         self._forget_join(call_id)
+        self._unprompted.discard(call_id)
         self._spawn(self._end_record(call_id, EndReason.UNJOINED))
 
     def _forget_join(self, call_id: str) -> None:
@@ -179,6 +186,7 @@ class Switchboard:
         """Serve a joined call to its end, and put its end on record."""
         call = ticket.call
         session = self._session(ticket, medium)
+        self._unprompted.discard(call.call_id)
         self._sessions[call.call_id] = session
         metrics.LIVE_CALLS.inc()
         reason = EndReason.SYSTEM_ERROR
@@ -207,6 +215,7 @@ class Switchboard:
             language=request.language_hint,
             initial_messages=call_settings.initial_messages(request.initial_messages),
             first_speaker=call_settings.first_speaker(request),
+            greeting_prompt=call.call_id not in self._unprompted,
             vad=call_settings.vad_settings(request),
             turns=self._turns,
             inactivity=call_settings.inactivity(request),
