@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
+import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,23 @@ def test_everything_the_package_needs_is_pinned() -> None:
     assert needed <= pinned
 
 
+def test_everything_imported_is_declared() -> None:
+    """What is imported comes from the standard library or a package that pyproject.toml names, extras included."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = project["dependencies"] + [line for extra in project["optional-dependencies"].values() for line in extra]
+    declared = {re.split(r"[\[<>=!~ ]", line)[0].lower() for line in lines} | {"pydantic-core"}  # pydantic's own half
+    distributions = {
+        module: {re.sub(r"[-_.]+", "-", name).lower() for name in names}
+        for module, names in packages_distributions().items()
+    }
+    for path in (ROOT / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            for module in {name.split(".")[0] for name in names} - sys.stdlib_module_names - {"antiphon"}:
+                assert distributions.get(module, {module}) & declared, f"{path.relative_to(ROOT)} imports {module}"
+
+
 def test_no_place_of_one_machine_is_written_down() -> None:
     """No home or checkout folder and no package index: what works here has to work elsewhere."""
     forbidden = re.compile(
@@ -69,14 +88,14 @@ def test_no_place_of_one_machine_is_written_down() -> None:
 
 
 def test_tests_do_not_sleep_to_let_things_settle() -> None:
-    """A test waits for what it wants to see; time that only passes is either too short or too long."""
+    """A test waits for what it wants to see; a fixed time is either too short or too long."""
     found = [
         f"{path.relative_to(ROOT)}:{node.lineno}"
         for path in (ROOT / "tests").rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call)
         and ast.unparse(node.func) in {"time.sleep", "asyncio.sleep"}
-        and node.args
-        and ast.unparse(node.args[0]) != "0"
+        and isinstance(node.args[0], ast.Constant)
+        and node.args[0].value != 0
     ]
     assert found == []
