@@ -10,10 +10,11 @@ from starlette.middleware.cors import CORSMiddleware
 from antiphon import __version__
 from antiphon.engines.registry import Engines
 from antiphon.server import call_content, calls, errors, health, join, models, schema, voices
-from antiphon.server.auth import HEADERS, Keyring
+from antiphon.server.auth import Keyring
 from antiphon.server.config import Config
 from antiphon.server.openapi import add_schemas
-from antiphon.server.ports import Readiness, Services, Switchboard
+from antiphon.server.ports import Readiness, Services
+from antiphon.session.switchboard import Switchboard
 from antiphon.store.repositories import Repositories
 
 ROUTERS = (
@@ -64,7 +65,7 @@ def create_app(
         CORSMiddleware,
         allow_origins=["*"],
         allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"],
-        allow_headers=["Content-Type", *HEADERS],
+        allow_headers=["*"],  # X-API-Key and X-Unsafe-API-Key among them
         expose_headers=["Retry-After"],
         max_age=86_400,
     )

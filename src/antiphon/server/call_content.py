@@ -81,7 +81,8 @@ async def calls_events_list(
     page = await serving.store.events.page(
         call.call_id, minimum_severity=minimum_severity, type=type, cursor=cursor, page_size=page_size
     )
-    stage_id = call.current_stage_id or call.call_id
+    stages = () if call.current_stage_id else await serving.store.stages.of_call(call.call_id)
+    stage_id = call.current_stage_id or (stages[-1].stage_id if stages else call.call_id)
     return envelope(request, serving.config, page, lambda event: event_json(event, stage_id))
 
 
@@ -103,7 +104,7 @@ async def calls_stages_tools_list(serving: Serving, call_id: str, call_stage_id:
 async def calls_recording_retrieve(serving: Serving, call_id: str) -> StreamingResponse:
     """The call as a stereo WAV, the caller left, the agent right; of a live call, what there is so far."""
     call = await find_call(serving, call_id)
-    folder = serving.config.recordings_dir / call.call_id
+    folder = serving.switchboard.recording_folder(call.call_id)
     if not call.recording_enabled:
         raise NotFound("the call was not recorded: recordingEnabled was not set")
     if not await asyncio.to_thread(has_recording, folder):

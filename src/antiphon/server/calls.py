@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import shutil
 from datetime import UTC, date, datetime, time
 from typing import Annotated, Any
 from uuid import UUID
@@ -11,8 +9,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import JSONResponse, Response
 
-from antiphon.errors import InvalidRequest, MessageError, NotFound, Overloaded, WrongState
-from antiphon.metrics import CALLS_CREATED
+from antiphon.errors import InvalidRequest, MessageError, WrongState
 from antiphon.server.body import json_body
 from antiphon.server.common import (
     Cursor,
@@ -25,8 +22,10 @@ from antiphon.server.common import (
     require_key,
 )
 from antiphon.server.openapi import JSON_BODY, START_CALL_BODY
+from antiphon.server.ports import Services
 from antiphon.server.shapes import call_json
 from antiphon.store.call_filter import CallFilter
+from antiphon.store.records import CallRecord
 from antiphon.wire import json_text
 from antiphon.wire.call_request import parse_call_request
 from antiphon.wire.durations import parse_duration
@@ -43,19 +42,16 @@ async def calls_create(
     prior_call_id: Annotated[str | None, Query(alias="priorCallId")] = None,
     throttle: Annotated[str | None, Query()] = None,
 ) -> Response:
-    """Create a call. Its ``joinUrl`` is shown here and nowhere else."""
-    for name, value in (("priorCallId", prior_call_id), ("throttle", throttle)):
-        if value is not None:
+    """Create a call; its ``joinUrl`` is dialled next."""
+    asked = (("priorCallId", prior_call_id), ("throttle", throttle), ("enableGreetingPrompt", not greeting_prompt))
+    for name, value in asked:
+        if value:
             raise InvalidRequest.of(name, "is not possible on this server yet")
     wanted = parse_call_request(await json_body(request, serving.config.limits.max_body_bytes))
     serving.readiness.require()
-    most = serving.config.limits.max_calls
-    if serving.switchboard.live_count >= most:
-        raise Overloaded(f"the server is full: {most} calls are live")
     base = "ws" + public_url(request, serving.config).removeprefix("http")
-    created = await serving.switchboard.create(wanted, base, greeting_prompt=greeting_prompt)
-    CALLS_CREATED.inc()
-    return JSONResponse(call_json(created.record, created.join_url), 201)
+    call = await serving.switchboard.create(wanted, base)
+    return JSONResponse(_shown(serving, call), 201)
 
 
 @router.get("")
@@ -93,24 +89,19 @@ async def calls_list(
         search=search,
     )
     page = await serving.store.calls.page(where, sort=sort, cursor=cursor, page_size=page_size)
-    return envelope(request, serving.config, page, call_json)
+    return envelope(request, serving.config, page, lambda call: _shown(serving, call))
 
 
 @router.get("/{call_id}")
 async def calls_retrieve(serving: Serving, call_id: str) -> dict[str, Any]:
     """One call."""
-    return call_json(await find_call(serving, call_id))
+    return _shown(serving, await find_call(serving, call_id))
 
 
 @router.delete("/{call_id}", status_code=204, response_class=Response)
 async def calls_destroy(serving: Serving, call_id: str) -> Response:
-    """Delete a call with its stages, messages, events and recording. Not while it is live."""
-    call = await find_call(serving, call_id)
-    if serving.switchboard.is_live(call.call_id) or call.live:
-        raise WrongState("the call is live; it can be deleted once it has ended")
-    if not await serving.store.calls.delete(call.call_id):
-        raise NotFound(f"there is no call {call_id}")
-    await asyncio.to_thread(shutil.rmtree, serving.config.recordings_dir / call.call_id, ignore_errors=True)
+    """Delete an ended call with its stages, messages, events and recording."""
+    await serving.switchboard.delete(parse_id(call_id, "call"))
     return Response(status_code=204)
 
 
@@ -127,8 +118,13 @@ async def send_data_message_to_call(request: Request, serving: Serving, call_id:
     call = await find_call(serving, call_id)
     if not serving.switchboard.is_live(call.call_id):
         raise WrongState("the call has ended" if call.ended else "the call is not joined yet")
-    await serving.switchboard.send(call.call_id, message)
+    serving.switchboard.send(call.call_id, message)
     return Response(status_code=204)
+
+
+def _shown(serving: Services, call: CallRecord) -> dict[str, Any]:
+    """The call, with its join URL for as long as that serves."""
+    return call_json(call, serving.switchboard.join_url(call.call_id))
 
 
 def _instant(name: str, text: str | None, otherwise: time) -> datetime | None:

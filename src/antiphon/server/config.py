@@ -47,9 +47,6 @@ class Limits(Settings):
     max_frame_bytes: int = Field(
         default=4_194_304, ge=65_536, le=1 << 28, description="Largest WebSocket frame from a client, bytes."
     )
-    shutdown_s: float = Field(
-        default=5.0, ge=0, le=300, description="Seconds that live calls are given to end when the server stops."
-    )
 
 
 class Log(Settings):

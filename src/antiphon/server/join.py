@@ -1,11 +1,9 @@
-"""The WebSocket behind ``joinUrl``.
-
-The secret is part of the path, so that a client may add query parameters to the URL however it likes.
-"""
+"""The WebSocket behind ``joinUrl``."""
 
 from __future__ import annotations
 
 import contextlib
+import re
 
 import structlog
 from fastapi import APIRouter
@@ -13,33 +11,28 @@ from starlette.websockets import WebSocket
 
 from antiphon.errors import JoinRefused
 from antiphon.media.server_websocket import ServerWebSocket
-from antiphon.metrics import JOINS_REFUSED
 from antiphon.server.errors import where
 from antiphon.server.ports import Services
-from antiphon.wire.call_request import parse_call_request
-from antiphon.wire.medium import ServerWebSocketMedium
 
-NO_SUCH_CALL = "there is no such call, or the join URL is not whole"
 SERVER_FAULT = 1011
+LONGEST_REASON = 123
+"""Bytes of a close reason (RFC 6455, section 5.5)."""
+
+MOST_OF_A_VERSION = 200
+_TOKEN = re.compile(r"[A-Za-z0-9_-]*")
 
 router = APIRouter()
 _log = structlog.get_logger(__name__)
 
 
-def join_path(call_id: str, token: str) -> str:
-    """The path of a join URL."""
-    return f"/api/calls/{call_id}/join/{token}"
-
-
-@router.websocket("/api/calls/{call_id}/join/{token}")
-async def join(websocket: WebSocket, call_id: str, token: str) -> None:
+@router.websocket("/api/calls/{call_id}/join")
+async def join(websocket: WebSocket, call_id: str) -> None:
     """Serve one join. A refused one is accepted first: only so does a client see the code and the reason."""
     serving: Services = websocket.app.state.services
     await websocket.accept()
     try:
-        await _serve(serving, websocket, call_id, token)
+        await _serve(serving, websocket, call_id)
     except JoinRefused as refusal:
-        JOINS_REFUSED.labels(refusal.close_code).inc()
         _log.info("join_refused", call_id=call_id[:36], code=refusal.close_code, reason=refusal.reason)
         await _close(websocket, refusal.close_code, refusal.reason)
     except Exception as error:
@@ -47,23 +40,17 @@ async def join(websocket: WebSocket, call_id: str, token: str) -> None:
         await _close(websocket, SERVER_FAULT, "something went wrong on the server")
 
 
-async def _serve(serving: Services, websocket: WebSocket, call_id: str, token: str) -> None:
-    wanted = await _medium(serving, call_id)
-    version = websocket.query_params.get("clientVersion", "")[:200] or None
+async def _serve(serving: Services, websocket: WebSocket, call_id: str) -> None:
+    query = websocket.query_params
+    # Of the parameters that clients add, one is kept. Some add theirs with a second "?".
+    found = _TOKEN.match(query.get("token", ""))
+    version = query.get("clientVersion", "").replace("\0", "")[:MOST_OF_A_VERSION] or None
+    ticket = await serving.switchboard.join(call_id, found[0] if found else "", version)
+    wanted = ticket.medium
     async with ServerWebSocket(websocket, wanted.input_sample_rate, wanted.output_rate) as medium:
-        await serving.switchboard.serve(call_id, token, medium, version)
-
-
-async def _medium(serving: Services, call_id: str) -> ServerWebSocketMedium:
-    record = await serving.store.calls.get(call_id)
-    if record is None:
-        raise JoinRefused(NO_SUCH_CALL)
-    wanted = parse_call_request(record.request).medium.server_web_socket
-    if wanted is None:
-        raise JoinRefused("this call's medium is not serverWebSocket; this server carries no other yet", 4400)
-    return wanted
+        await serving.switchboard.serve(ticket, medium)
 
 
 async def _close(websocket: WebSocket, code: int, reason: str) -> None:
     with contextlib.suppress(Exception):  # the client may be gone already
-        await websocket.close(code, reason.encode()[:123].decode(errors="ignore"))
+        await websocket.close(code, reason.encode()[:LONGEST_REASON].decode(errors="ignore"))

@@ -19,7 +19,7 @@ _MEDIUM = {Modality.VOICE: "MESSAGE_MEDIUM_VOICE", Modality.TEXT: "MESSAGE_MEDIU
 
 
 def call_json(call: CallRecord, join_url: str | None = None) -> Json:
-    """``Call``. ``join_url`` is known to whoever created the call only."""
+    """``Call``. ``join_url`` while there is one that serves."""
     return {
         "callId": call.call_id,
         "clientVersion": call.client_version,

@@ -7,7 +7,6 @@ import io
 import wave
 from typing import Annotated, Any
 
-import numpy as np
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
@@ -98,11 +97,9 @@ class Previews:
 
 
 async def _speak(voice: VoiceEntry) -> bytes:
-    pieces: list[np.ndarray[Any, Any]] = []
     try:
         async with asyncio.timeout(PREVIEW_PATIENCE_S):
-            async for samples in voice.speaker.speak(PREVIEW_TEXT):
-                pieces.append(samples)
+            pieces = [samples async for samples in voice.speaker.speak(PREVIEW_TEXT)]
     except TimeoutError:
         raise EngineError(f"nothing was heard within {PREVIEW_PATIENCE_S:.0f} s") from None
     sound = io.BytesIO()

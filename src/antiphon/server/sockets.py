@@ -1,0 +1,100 @@
+"""The listening socket, and the WebSocket protocol on the connections it accepts."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from asyncio.transports import BaseTransport
+from typing import Any
+
+from uvicorn.config import Config as UvicornConfig
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from uvicorn.server import ServerState
+
+from antiphon.errors import PortInUse, SetupError
+
+SEND_BUFFER_BYTES = 64 * 1024
+"""Of the kernel, a connection (Linux doubles it). Its own idea hides 4 MB, 42 s of audio, from us."""
+
+WRITE_BUFFER_BYTES = 16 * 1024
+"""Of the transport, before sending waits: 170 ms at 48 kHz."""
+
+DEAD_PEER_MS = 20_000
+"""Unacknowledged data that old means that nobody is there (``TCP_USER_TIMEOUT``)."""
+
+VANISHED = 1006
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises :class:`PortInUse`, or another :class:`SetupError`."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except OSError as error:
+        raise SetupError(f"cannot listen on {host}: {error.strerror or error}; choose another --host") from None
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Accepted connections inherit these.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_PEER_MS)
+        sock.bind(address)
+        sock.listen(1024)
+        sock.setblocking(False)
+    except OSError as error:
+        sock.close()
+        if error.errno == errno.EADDRINUSE:
+            raise PortInUse(f"port {port} on {host} is in use; stop who uses it, or choose another --port") from None
+        raise SetupError(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port") from None
+    return sock
+
+
+def address(sock: socket.socket, host: str) -> str:
+    """``http://host:port`` as somebody on this machine reaches the socket."""
+    port = sock.getsockname()[1]
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    return f"http://{shown}:{port}"
+
+
+class CallSocket(WebSocketsSansIOProtocol):
+    """uvicorn's WebSocket, with little buffered, and a client that vanished told from one that said good-bye."""
+
+    def __init__(
+        self,
+        config: UvicornConfig,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._heard_at = 0.0
+
+    def connection_made(self, transport: BaseTransport) -> None:
+        """Keep the transport's buffer small, so that waiting audio is ours and can be dropped."""
+        super().connection_made(transport)
+        self.transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+
+    def data_received(self, data: bytes) -> None:
+        """Any byte is a sign of life."""
+        self._heard_at = self.loop.time()
+        super().data_received(data)
+
+    def keepalive_timeout(self) -> None:
+        """No pong came. A client that meanwhile sent something else lives: its pong waits behind unread audio."""
+        if self._heard_at > self.ping_sent_at:
+            self.pong_timer = None
+            self.pending_ping_payload = None
+            self.schedule_ping()
+            return
+        # Not `close`, which waits until a dead peer has taken what is buffered.
+        self.transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Without a closing handshake the client has vanished, whatever the transport calls it."""
+        said_good_bye = self.conn.close_rcvd is not None or self.close_sent
+        if self.handshake_complete and not said_good_bye:
+            self.queue.put_nowait({"type": "websocket.disconnect", "code": VANISHED})
+        super().connection_lost(exc)
