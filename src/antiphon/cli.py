@@ -306,7 +306,8 @@ def _pull(names: list[str], folder: Path, console: Console, *, say_ready: bool =
 
     missing = [name for name in names if state(lookup(name).name, folder) is not State.READY]
     columns = (TextColumn("{task.description:14} {task.fields[step]:11}"), BarColumn(), DownloadColumn())
-    with Progress(*columns, TransferSpeedColumn(), TimeRemainingColumn(), console=console) as progress:
+    bar = Progress(*columns, TransferSpeedColumn(), TimeRemainingColumn(), console=console, disable=not missing)
+    with bar as progress:
         bars = {
             name: progress.add_task(name, total=lookup(name).download_size or None, step="waiting") for name in missing
         }

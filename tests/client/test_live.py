@@ -54,4 +54,4 @@ def test_the_table_ends_with_the_medians_of_what_is_known() -> None:
     with console.capture() as captured:
         console.print(turn_table(turns))
     last = next(line for line in captured.get().splitlines() if "median" in line)
-    assert [cell.strip() for cell in last.split("│")][2:6] == ["median", "0.50", "0.60", "0.80"]
+    assert last.split() == ["median", "0.50", "0.60", "0.80"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import median
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -77,7 +78,8 @@ def _prefix(at: float, who: str) -> Text:
 
 def turn_table(turns: Sequence[Turn]) -> Table:
     """One row a turn, the medians last; all times in seconds from the end of the caller's speech."""
-    table = Table(title="Seconds from the end of the caller's speech", title_justify="left", title_style="bold")
+    title = "Seconds from the end of the caller's speech to"
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     table.add_column("turn")
     table.add_column("caller")
     for heading in ("transcript", "first token", "first audio"):
