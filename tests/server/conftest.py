@@ -1,0 +1,83 @@
+"""A whole server but for the sockets: real store, real switchboard, scripted engines."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from antiphon.engines import registry
+from antiphon.engines.registry import Engines
+from antiphon.server.app import create_app
+from antiphon.server.config import Config
+from antiphon.server.ports import Readiness
+from antiphon.session.switchboard import Switchboard
+from antiphon.store.database import Database
+from antiphon.store.ledger import Ledger
+from antiphon.store.repositories import Repositories
+
+KEY = "testtest.0123456789abcdef0123456789abcdef"
+
+SCRIPTED: dict[str, Any] = {
+    "voice_activity": {"engine": "scripted"},
+    "end_of_turn": {"engine": "scripted"},
+    "transcriber": {"engine": "scripted"},
+    "models": {"ultravox-v0.7": {"engine": "scripted"}, "other": {"engine": "scripted", "token_delay_s": 0.01}},
+    "voices": {
+        "Mark": {"engine": "scripted", "description": "Calm.", "language": "en-US"},
+        "Anna": {"engine": "scripted", "language": "de-DE"},
+    },
+}
+
+
+@dataclass
+class House:
+    """The server's parts, for tests to look into."""
+
+    app: FastAPI
+    config: Config
+    engines: Engines
+    store: Repositories
+    switchboard: Switchboard
+    readiness: Readiness
+    client: httpx.AsyncClient
+
+
+def scripted_config(folder: Path, **values: Any) -> Config:
+    return Config.model_validate({**SCRIPTED, "data_dir": folder, "models_dir": folder, "api_key": KEY, **values})
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    config = scripted_config(tmp_path, limits={"max_calls": 3})
+    engines = registry.build(config, config.models_dir)
+    async with AsyncExitStack() as stack:
+        database = await Database.open(config.store_url)
+        stack.push_async_callback(database.close)
+        ledger = await stack.enter_async_context(Ledger(database))
+        store = Repositories.of(database)
+        turns = config.turns.settings()
+        switchboard = Switchboard(engines, store, ledger, config.recordings_dir, turns, config.limits.max_calls)
+        await switchboard.start()
+        stack.push_async_callback(switchboard.stop)
+        readiness = Readiness()
+        app = create_app(config, store, engines, switchboard, readiness=readiness)
+        client = await stack.enter_async_context(
+            httpx.AsyncClient(
+                transport=httpx.ASGITransport(app, raise_app_exceptions=False),
+                base_url="http://calls.example",
+                headers={"X-API-Key": KEY},
+            )
+        )
+        yield House(app, config, engines, store, switchboard, readiness, client)
+
+
+@pytest.fixture
+def client(house: House) -> httpx.AsyncClient:
+    return house.client

@@ -1,0 +1,141 @@
+"""Real answers against the API's own OpenAPI file, where that file is at hand."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jsonschema
+import pytest
+import yaml
+
+from antiphon.call.ends import EndReason
+from antiphon.call.history import Span
+from antiphon.call.messages import Modality, Severity
+from antiphon.store.records import EventRecord, MessageRecord, MessageRole
+from tests.server.conftest import House
+
+CONTRACT = Path(__file__).parents[3] / "shared" / "reference" / "openapi.yaml"
+pytestmark = pytest.mark.skipif(not CONTRACT.is_file(), reason="the API's OpenAPI file is not at hand")
+
+WHOLE: dict[str, Any] = {
+    "systemPrompt": "Be brief.",
+    "temperature": 0.5,
+    "voice": "Mark",
+    "languageHint": "en-US",
+    "initialMessages": [{"role": "MESSAGE_ROLE_USER", "text": "Hello", "medium": "MESSAGE_MEDIUM_TEXT"}],
+    "joinTimeout": "10s",
+    "maxDuration": "60.5s",
+    "timeExceededMessage": "Time is up.",
+    "inactivityMessages": [{"duration": "30s", "message": "?", "endBehavior": "END_BEHAVIOR_HANG_UP_SOFT"}],
+    "selectedTools": [{"toolName": "hangUp"}],
+    "medium": {"serverWebSocket": {"inputSampleRate": 48000, "dataMessages": {"debug": True}}},
+    "recordingEnabled": True,
+    "vadSettings": {"turnEndpointDelay": "0.384s", "frameActivationThreshold": 0.2},
+    "firstSpeakerSettings": {"user": {"fallback": {"delay": "5s"}}},
+    "experimentalSettings": {"a": 1},
+    "metadata": {"source": "test"},
+    "initialState": {"step": 1},
+    "dataConnection": {"websocketUrl": "wss://a.example", "audioConfig": {"sampleRate": 16000}},
+    "callbacks": {"ended": {"url": "https://a.example"}},
+    "voiceOverrides": {"generic": {"url": "https://a.example"}},
+    "retentionPolicy": "CALL_RETENTION_POLICY_RETAIN",
+    "sharedSecrets": ["abc"],
+}
+
+
+def as_json_schema(node: Any) -> Any:
+    """OpenAPI 3.0 → JSON Schema: ``nullable``, and properties nobody knows are errors."""
+    if isinstance(node, list):
+        return [as_json_schema(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    result = {key: as_json_schema(value) for key, value in node.items() if key != "nullable"}
+    if isinstance(result.get("properties"), dict) and "additionalProperties" not in result:
+        result["additionalProperties"] = False
+    return {"anyOf": [result, {"type": "null"}]} if node.get("nullable") else result
+
+
+@pytest.fixture(scope="module")
+def contract() -> dict[str, Any]:
+    document: dict[str, Any] = as_json_schema(yaml.load(CONTRACT.read_text(), yaml.CSafeLoader))
+    # A call without an agent has none; the file forgets to say that this may be null.
+    call = document["components"]["schemas"]["Call"]["properties"]
+    call["agent"] = {"anyOf": [call["agent"], {"type": "null"}]}
+    return document
+
+
+def validate(contract: dict[str, Any], name: str, value: Any) -> None:
+    schema = {"$ref": f"#/components/schemas/{name}", "components": contract["components"]}
+    jsonschema.Draft202012Validator(schema).validate(value)
+
+
+@pytest.mark.parametrize("body", [{}, {"medium": {"serverWebSocket": {"inputSampleRate": 8000}}}, WHOLE])
+async def test_calls_have_the_contracts_shape(house: House, contract: dict[str, Any], body: dict[str, Any]) -> None:
+    call = await _ended_call(house, body)
+    path = f"/api/calls/{call['callId']}"
+    validate(contract, "Call", call)
+    for name, where in (
+        ("Call", path),
+        ("PaginatedCallList", "/api/calls"),
+        ("PaginatedCallStageList", f"{path}/stages"),
+        ("Paginatedultravox.v1.MessageList", f"{path}/messages"),
+        ("Paginatedultravox.v1.MessageList", f"{path}/messages?mode=in_call"),
+        ("PaginatedCallEventList", f"{path}/events?minimum_severity=debug"),
+    ):
+        value = (await house.client.get(where)).json()
+        validate(contract, name, value)
+        assert value.get("results") != [], where
+
+
+async def _ended_call(house: House, body: dict[str, Any]) -> dict[str, Any]:
+    response = await house.client.post("/api/calls", json=body)
+    assert response.status_code == 201, response.text
+    call: dict[str, Any] = response.json()
+    call_id = call["callId"]
+    stage = (await house.store.stages.of_call(call_id))[0]
+    span = Span(0.25, 1.5)
+    said = MessageRecord(call_id, stage.stage_id, 7, MessageRole.USER, "Hi.", Modality.VOICE, 0, span, span)
+    await house.store.messages.append([said])
+    event = EventRecord(call_id, None, Severity.WARNING, "overflow", "Too much.", 0.5, 0.6, {"seconds": 1})
+    await house.store.events.append([event])
+    now = datetime.now(UTC)
+    await house.store.calls.mark_joined(call_id, now, "test_1")
+    await house.store.calls.mark_ended(call_id, EndReason.HANGUP, now)
+    return call
+
+
+async def test_messages_carry_both_timespans(house: House) -> None:
+    call = await _ended_call(house, {})
+    messages = (await house.client.get(f"/api/calls/{call['callId']}/messages?mode=in_call")).json()["results"]
+    assert [
+        (message["role"], message["medium"], message["timespan"], message["wallClockTimespan"]) for message in messages
+    ] == [
+        (
+            "MESSAGE_ROLE_USER",
+            "MESSAGE_MEDIUM_VOICE",
+            {"start": "0.25s", "end": "1.5s"},
+            {"start": "0.25s", "end": "1.5s"},
+        )
+    ]
+
+
+async def test_models_and_voices_have_the_contracts_shape(client: httpx.AsyncClient, contract: dict[str, Any]) -> None:
+    validate(contract, "PaginatedModelAliasList", (await client.get("/api/models")).json())
+    voices = (await client.get("/api/voices")).json()
+    validate(contract, "PaginatedVoiceList", voices)
+    validate(contract, "Voice", (await client.get(f"/api/voices/{voices['results'][0]['voiceId']}")).json())
+
+
+async def test_the_parameters_are_the_contracts(client: httpx.AsyncClient, contract: dict[str, Any]) -> None:
+    ours = (await client.get("/api/schema/?format=json")).json()["paths"]
+    for path, item in contract["paths"].items():
+        if path not in ours:
+            continue
+        for method in ours[path].keys() & item.keys():
+            theirs = {parameter["name"] for parameter in item[method].get("parameters", [])}
+            known = {parameter["name"] for parameter in ours[path][method].get("parameters", [])}
+            # "metadata" stands for "metadata.<key>", any number of them; one language is all there is
+            assert theirs - known <= {"metadata", "lang"}, (method, path)
