@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from pathlib import Path
 
@@ -130,3 +131,21 @@ def test_a_server_keeps_its_name(tmp_path: Path) -> None:
     assert read_server_id(other, "host") != first
     with pytest.raises(DataFolderError, match="cannot write"):
         read_server_id(tmp_path / "missing", "host")
+
+
+async def test_a_write_given_up_midway_leaves_no_lock_behind(store: Repositories) -> None:
+    """A client that hangs up cancels its request, at any step of its transaction."""
+    kept = []
+    for steps in range(1, 60, 2):
+        given_up, next_call = a_call(), a_call()
+        writing = asyncio.create_task(store.calls.create(given_up))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        writing.cancel()
+        await asyncio.wait([writing])
+        await asyncio.wait_for(store.calls.create(next_call), 4)
+        kept.append(next_call.call_id)
+        if not writing.cancelled():
+            kept.append(given_up.call_id)
+    for call_id in kept:
+        assert await store.calls.get(call_id) is not None
