@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ from antiphon.engines.registry import Engines
 from antiphon.server.app import create_app
 from antiphon.server.config import Config
 from antiphon.server.ports import Readiness
+from antiphon.server.run import Server
+from antiphon.server.sockets import address, listen
 from antiphon.session.switchboard import Switchboard
 from antiphon.store.database import Database
 from antiphon.store.ledger import Ledger
@@ -55,7 +59,8 @@ def scripted_config(folder: Path, **values: Any) -> Config:
 
 @pytest.fixture
 async def house(tmp_path: Path) -> AsyncIterator[House]:
-    config = scripted_config(tmp_path, limits={"max_calls": 3})
+    limits = {"max_calls": 3, "keepalive_s": 0.5, "keepalive_timeout_s": 0.5}
+    config = scripted_config(tmp_path, limits=limits)
     engines = registry.build(config, config.models_dir)
     async with AsyncExitStack() as stack:
         database = await Database.open(config.store_url)
@@ -81,3 +86,16 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
 @pytest.fixture
 def client(house: House) -> httpx.AsyncClient:
     return house.client
+
+
+@pytest.fixture
+async def served(house: House) -> AsyncIterator[House]:
+    """The same behind a real socket, which its client uses."""
+    with contextlib.closing(listen("127.0.0.1", 0)) as sock:
+        server = Server(house.app, house.config, house.switchboard, house.readiness)
+        serving = asyncio.create_task(server.serve(sockets=[sock]))
+        base = address(sock, "127.0.0.1")
+        async with httpx.AsyncClient(base_url=base, headers={"X-API-Key": KEY}, trust_env=False) as client:
+            yield replace(house, client=client)
+        server.should_exit = True
+        await serving

@@ -43,14 +43,13 @@ async def calls_create(
     throttle: Annotated[str | None, Query()] = None,
 ) -> Response:
     """Create a call; its ``joinUrl`` is dialled next."""
-    asked = (("priorCallId", prior_call_id), ("throttle", throttle), ("enableGreetingPrompt", not greeting_prompt))
-    for name, value in asked:
-        if value:
+    for name, value in (("priorCallId", prior_call_id), ("throttle", throttle)):
+        if value is not None:
             raise InvalidRequest.of(name, "is not possible on this server yet")
     wanted = parse_call_request(await json_body(request, serving.config.limits.max_body_bytes))
     serving.readiness.require()
     base = "ws" + public_url(request, serving.config).removeprefix("http")
-    call = await serving.switchboard.create(wanted, base)
+    call = await serving.switchboard.create(wanted, base, greeting_prompt=greeting_prompt)
     return JSONResponse(_shown(serving, call), 201)
 
 

@@ -1,0 +1,197 @@
+"""Joins over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.client import ClientProtocol
+from websockets.exceptions import ConnectionClosed
+from websockets.uri import parse_uri
+
+from tests.server.conftest import House
+
+BODY: dict[str, Any] = {
+    "medium": {"serverWebSocket": {"inputSampleRate": 16000}},
+    "firstSpeakerSettings": {"user": {}},
+}
+
+
+async def create(house: House, **fields: Any) -> dict[str, Any]:
+    response = await house.client.post("/api/calls", json={**BODY, **fields})
+    assert response.status_code == 201, response.text
+    call: dict[str, Any] = response.json()
+    return call
+
+
+@asynccontextmanager
+async def joined(house: House, url: str) -> AsyncIterator[ClientConnection]:
+    async with connect(url, proxy=None) as socket:
+        started = json.loads(await socket.recv())
+        assert started["type"] == "call_started"
+        yield socket
+
+
+async def ended(house: House, call_id: str) -> dict[str, Any]:
+    async with asyncio.timeout(10):
+        while True:
+            call: dict[str, Any] = (await house.client.get(f"/api/calls/{call_id}")).json()
+            if call["ended"]:
+                return call
+            await asyncio.sleep(0.02)
+
+
+async def refusal(url: str) -> tuple[int, str]:
+    async with connect(url, proxy=None) as socket:
+        with pytest.raises(ConnectionClosed) as caught:
+            await socket.recv()
+    close = caught.value.rcvd
+    assert close is not None
+    return close.code, close.reason
+
+
+@pytest.mark.parametrize("added", ["", "&clientVersion=test_1&apiVersion=1&more=%00", "?clientVersion=x"])
+async def test_a_call_is_joined_spoken_into_and_left(served: House, added: str) -> None:
+    call = await create(served)
+    path = f"/api/calls/{call['callId']}"
+    async with joined(served, call["joinUrl"] + added) as socket:
+        live = (await served.client.get(path)).json()
+        assert live["joined"]
+        assert live["joinUrl"] is None
+        assert live["clientVersion"] == ("test_1" if added.startswith("&") else None)
+        await socket.send(json.dumps({"type": "ping", "timestamp": 12.5}))
+        message = json.loads(await socket.recv())
+        while message["type"] != "pong":
+            message = json.loads(await socket.recv())
+        assert message["timestamp"] == 12.5
+        sent = await served.client.post(f"{path}/send_data_message", json={"type": "user_text_message", "text": "Hi"})
+        assert (sent.status_code, sent.content) == (204, b"")
+        while not (message["type"] == "transcript" and message["role"] == "user"):
+            message = json.loads(await socket.recv())
+        assert message["text"] == "Hi"
+        assert (await served.client.delete(path)).status_code == 422
+        assert b"antiphon_live_calls 1.0" in (await served.client.get("/metrics")).content
+    call = await ended(served, call["callId"])
+    assert call["endReason"] == "hangup"
+    messages = (await served.client.get(f"{path}/messages")).json()["results"]
+    assert messages[0]["text"] == "Hi"
+    assert (await served.client.post(f"{path}/send_data_message", json={"type": "hang_up"})).status_code == 422
+    assert (await served.client.delete(path)).status_code == 204
+    assert (await served.client.get(path)).status_code == 404
+
+
+async def test_a_refused_join_says_why(served: House) -> None:
+    call = await create(served)
+    url = call["joinUrl"]
+    code, reason = await refusal(url[:-1] + ("A" if url[-1] != "A" else "B"))
+    assert code == 4401
+    assert "not valid" in reason
+    assert (await refusal(url.partition("token=")[0]))[0] == 4401
+    assert (await refusal(url.replace(call["callId"], "nothing")))[0] == 4404
+    async with joined(served, url):
+        assert (await refusal(url))[0] == 4409
+    await ended(served, call["callId"])
+    assert "ended" in (await refusal(url))[1]
+
+
+async def test_a_join_that_comes_late_is_refused_and_the_call_ends_unjoined(served: House) -> None:
+    call = await create(served, joinTimeout="0.05s")
+    assert (await ended(served, call["callId"]))["endReason"] == "unjoined"
+    code, reason = await refusal(call["joinUrl"])
+    assert code == 4408
+    assert "joinTimeout" in reason
+
+
+async def test_another_medium_is_refused_with_a_reason(served: House) -> None:
+    call = await create(served, medium={"webRtc": {}})
+    code, reason = await refusal(call["joinUrl"])
+    assert code == 4400
+    assert "serverWebSocket" in reason
+
+
+async def test_frames_that_are_too_large_end_only_their_own_call(served: House) -> None:
+    calls = [await create(served) for _ in range(3)]
+    async with joined(served, calls[0]["joinUrl"]) as other, joined(served, calls[1]["joinUrl"]) as large:
+        await large.send(b"\0" * 2_000_000)
+        await large.send(json.dumps({"type": "ping", "timestamp": 1}))
+        while json.loads(await large.recv())["type"] != "pong":
+            pass
+        await large.send(b"\0" * 5_000_000)
+        await large.wait_closed()
+        assert large.close_code == 1009
+        assert (await ended(served, calls[1]["callId"]))["endReason"] == "connection_error"
+        await other.send(json.dumps({"type": "ping", "timestamp": 2}))
+        while json.loads(await other.recv())["type"] != "pong":
+            pass
+
+
+async def test_when_all_places_are_taken_others_are_told_to_come_later(served: House) -> None:
+    calls = [await create(served) for _ in range(4)]
+    urls = [call["joinUrl"] for call in calls]
+    async with joined(served, urls[0]), joined(served, urls[1]), joined(served, urls[2]):
+        full = await served.client.post("/api/calls", json=BODY)
+        assert full.status_code == 503
+        assert full.headers["Retry-After"]
+        assert (await refusal(urls[3]))[0] == 1013
+    for call in calls[:3]:
+        await ended(served, call["callId"])
+    await create(served)
+
+
+class Mute:
+    """A WebSocket client by hand that answers no ping."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, protocol: ClientProtocol) -> None:
+        self.reader, self.writer, self.protocol = reader, writer, protocol
+
+    @classmethod
+    async def join(cls, url: str) -> Mute:
+        parts = urlsplit(url)
+        reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+        protocol = ClientProtocol(parse_uri(url))
+        protocol.send_request(protocol.connect())
+        writer.write(b"".join(protocol.data_to_send()))
+        protocol.receive_data(await reader.readuntil(b"\r\n\r\n"))
+        return cls(reader, writer, protocol)
+
+    async def send_audio(self) -> None:
+        self.protocol.send_binary(b"\0" * 640)
+        self.writer.write(b"".join(self.protocol.data_to_send()))
+        await self.writer.drain()
+
+
+async def test_a_client_that_vanishes_without_closing_is_noticed(served: House) -> None:
+    call = await create(served)
+    mute = await Mute.join(call["joinUrl"])
+    loop = asyncio.get_running_loop()
+    since = loop.time()
+    assert (await ended(served, call["callId"]))["endReason"] == "connection_error"
+    limits = served.config.limits
+    assert loop.time() - since < limits.keepalive_s + limits.keepalive_timeout_s + 1
+    mute.writer.close()
+
+
+async def test_a_connection_that_breaks_is_no_hangup(served: House) -> None:
+    call = await create(served)
+    mute = await Mute.join(call["joinUrl"])
+    mute.writer.transport.abort()
+    assert (await ended(served, call["callId"]))["endReason"] == "connection_error"
+
+
+async def test_a_client_that_speaks_lives_though_its_pongs_wait_behind_unread_audio(served: House) -> None:
+    call = await create(served)
+    mute = await Mute.join(call["joinUrl"])
+    limits = served.config.limits
+    loop = asyncio.get_running_loop()
+    until = loop.time() + 2 * (limits.keepalive_s + limits.keepalive_timeout_s)
+    while loop.time() < until:
+        await mute.send_audio()
+        await asyncio.sleep(0.1)  # what a caller's microphone does
+    assert (await served.client.get(f"/api/calls/{call['callId']}")).json()["ended"] is None
+    mute.writer.close()
