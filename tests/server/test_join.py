@@ -23,6 +23,10 @@ BODY: dict[str, Any] = {
     "firstSpeakerSettings": {"user": {}},
 }
 
+POLL_S = 0.02
+SPEECH_S = 0.1
+"""A microphone's audio comes in pieces of about this length, at this pace."""
+
 
 async def create(house: House, **fields: Any) -> dict[str, Any]:
     response = await house.client.post("/api/calls", json={**BODY, **fields})
@@ -45,7 +49,7 @@ async def ended(house: House, call_id: str) -> dict[str, Any]:
             call: dict[str, Any] = (await house.client.get(f"/api/calls/{call_id}")).json()
             if call["ended"]:
                 return call
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(POLL_S)
 
 
 async def refusal(url: str) -> tuple[int, str]:
@@ -194,6 +198,6 @@ async def test_a_client_that_speaks_lives_though_its_pongs_wait_behind_unread_au
     until = loop.time() + 2 * (limits.keepalive_s + limits.keepalive_timeout_s)
     while loop.time() < until:
         await mute.send_audio()
-        await asyncio.sleep(0.1)  # what a caller's microphone does
+        await asyncio.sleep(SPEECH_S)
     assert (await served.client.get(f"/api/calls/{call['callId']}")).json()["ended"] is None
     mute.writer.close()
