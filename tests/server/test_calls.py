@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import asyncio
+import io
 import json
+import wave
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
+import numpy as np
 import pytest
 
+from antiphon.audio.recording import RecordingWriter
 from tests.server.conftest import House
 
 BODY: dict[str, Any] = {
@@ -232,3 +237,36 @@ async def test_calls_are_not_created_before_the_models_are_loaded(house: House) 
     assert (ready.status_code, ready.json()["missing"]) == (503, ["model x"])
     house.readiness.missing.clear()
     assert (await house.client.get("/readyz")).status_code == 200
+
+
+async def test_a_body_over_the_limit_is_a_413_on_a_real_socket_too(served: House) -> None:
+    big = json.dumps({**BODY, "systemPrompt": "x" * 5_000_000}).encode()
+
+    async def in_chunks() -> AsyncIterator[bytes]:
+        for start in range(0, len(big), 65_536):
+            yield big[start : start + 65_536]
+
+    for content in (big, in_chunks()):
+        assert (await served.client.post("/api/calls", content=content)).status_code == 413
+        assert (await served.client.get("/healthz")).status_code == 200
+
+
+async def test_a_recording_is_a_stereo_wav(house: House) -> None:
+    recorded = await create(house.client, recordingEnabled=True)
+    other = await create(house.client)
+    for call in (recorded, other):
+        writer = RecordingWriter(house.switchboard.recording_folder(call["callId"]), 16_000, 48_000)
+        writer.caller(np.full(16_000, 1000, np.int16))
+        writer.agent(np.full(24_000, -1000, np.int16), 24_000)
+        await asyncio.wrap_future(writer.close())
+    response = await house.client.get(f"/api/calls/{recorded['callId']}/recording")
+    assert response.headers["content-type"] == "audio/wav"
+    assert int(response.headers["content-length"]) == len(response.content)
+    with wave.open(io.BytesIO(response.content)) as sound:
+        assert (sound.getnchannels(), sound.getframerate(), sound.getnframes()) == (2, 48_000, 48_000)
+        samples = np.frombuffer(sound.readframes(48_000), "<i2").reshape(-1, 2)
+    assert abs(int(samples[24_000, 0]) - 1000) < 20
+    assert (samples[12_000, 1], samples[36_000, 1]) == (0, -1000)
+    not_enabled = await house.client.get(f"/api/calls/{other['callId']}/recording")
+    assert not_enabled.status_code == 404
+    assert "recordingEnabled" in not_enabled.json()["detail"]
