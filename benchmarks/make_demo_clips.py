@@ -1,4 +1,7 @@
-"""Make the clips that `antiphon demo` speaks: flite's `slt` voice, silence at both ends cut away.
+"""Make the clips that `antiphon demo` speaks: flite's `rms` voice, silence at both ends cut away.
+
+Voice and sentences were chosen such that the end-of-turn model hears that each is complete. It does not with
+every synthetic sentence, and the agent then waits longer.
 
 Needs Debian's `flite`. The clips are in the repository, so this only has to run again to change them:
 
@@ -19,8 +22,8 @@ from numpy.typing import NDArray
 CLIPS = {
     "capital": "What is the capital of France?",
     "story": "Please tell me a short story about a ship in a storm.",
-    "snow": "Sorry, stop there. What color is fresh snow?",
-    "week": "Thank you. How many days are there in a week?",
+    "sum": "Wait, stop please. What is two plus three?",
+    "day": "Thanks. What day comes after Monday?",
 }
 FOLDER = Path(__file__).parents[1] / "src" / "antiphon" / "demo"
 RATE = 16_000
@@ -33,7 +36,7 @@ LONGEST_PAUSE_S = 0.24
 def speak(text: str) -> NDArray[np.int16]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "clip.wav"
-        subprocess.run(["flite", "-voice", "slt", "-t", text, path], check=True)
+        subprocess.run(["flite", "-voice", "rms", "-t", text, path], check=True)
         with wave.open(str(path)) as file:
             assert file.getframerate() == RATE
             return np.frombuffer(file.readframes(file.getnframes()), np.int16)

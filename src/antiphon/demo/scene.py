@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from importlib import resources
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Any
 
 from antiphon.client.caller import Caller, join
@@ -46,7 +46,7 @@ class Line:
     interrupting: bool = False
 
 
-SCENE = (Line("capital"), Line("story"), Line("snow", interrupting=True), Line("week"))
+SCENE = (Line("capital"), Line("story"), Line("sum", interrupting=True), Line("day"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +99,7 @@ async def _listen_a_while(caller: Caller, since_s: float) -> None:
 
 
 def _greeting(caller: Caller) -> str:
-    first = caller.utterances[0].started_s
-    texts = [
-        str(message.body.get("text", ""))
-        for message in caller.received
-        if message.type == "transcript" and message.body.get("final") and message.at < first
-    ]
-    return " ".join(texts)
+    """What the agent said before it first understood the caller."""
+    finals = [m.body for m in caller.received if m.type == "transcript" and m.body.get("final")]
+    before = takewhile(lambda body: body.get("role") == "agent", finals)
+    return " ".join(str(body.get("text", "")) for body in before)
