@@ -57,10 +57,10 @@ class Connection:
         except openai.APIStatusError as error:
             status = error.status_code
             raise self.failure(f"answered {status}", retryable=status in _RETRYABLE or status >= 500) from None
-        except openai.APIConnectionError as error:
-            raise self.failure(f"cannot be reached ({type(error.__cause__ or error).__name__})") from None
-        except httpx2.HTTPError as error:
-            raise self.failure(f"broke off its answer ({type(error).__name__})") from None
+        except (openai.APIConnectionError, httpx2.HTTPError) as error:
+            cause = error.__cause__ or error
+            what = "cannot be reached" if isinstance(cause, httpx2.ConnectError) else "broke off its answer"
+            raise self.failure(f"{what} ({type(cause).__name__})") from None
         except openai.APIError:
             raise self.failure("reported a failure amid its answer") from None
         except (openai.OpenAIError, ValueError, TypeError, KeyError, AttributeError, IndexError) as error:

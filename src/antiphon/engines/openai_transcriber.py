@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import wave
+from dataclasses import dataclass
 
 import numpy as np
 import openai
@@ -60,15 +61,24 @@ class OpenAITranscriber:
         await self._connection.aclose()
 
 
+@dataclass(eq=False, slots=True)
+class _Request:
+    """One request, for an utterance of so many frames of speech, and how many wait for it."""
+
+    speech_frames: int
+    task: asyncio.Task[str]
+    waiting: int = 0
+
+
 class OpenAITranscription:
-    """One utterance. A request is for all that was fed; one is kept for as long as only silence has followed."""
+    """One utterance. A request is for all that was fed; its answer holds for as long as only silence follows."""
 
     def __init__(self, transcriber: OpenAITranscriber, language: str | None) -> None:
         self._transcriber = transcriber
         self._language = language
         self._frames: list[Samples] = []
         self._speech_frames = 0
-        self._asked: dict[int, asyncio.Task[str]] = {}
+        self._request: _Request | None = None
 
     def feed(self, frame: Samples, probability: float) -> None:
         """Keep a frame."""
@@ -77,24 +87,44 @@ class OpenAITranscription:
 
     async def text(self) -> str:
         """The words of all that was fed, ``""`` without a request when none of it can be speech."""
-        known = self._speech_frames
-        if not known:
+        if not self._speech_frames:
             return ""
-        task = self._asked.get(known)
-        if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
-            self._stop()  # what was asked about less of the utterance
-            samples = np.concatenate(self._frames)
-            task = asyncio.ensure_future(self._transcriber.transcribe(samples, self._language))
-            self._asked[known] = task
-        return await asyncio.shield(task)
+        request = self._current() or self._ask()
+        request.waiting += 1
+        try:
+            return await asyncio.shield(request.task)
+        finally:
+            request.waiting -= 1
+            if request is not self._request and not request.waiting:
+                request.task.cancel()
 
     def close(self) -> None:
         """Stop a pending request and forget the utterance."""
-        self._stop()
+        if self._request is not None:
+            self._request.task.cancel()
+            self._request = None
         self._frames.clear()
         self._speech_frames = 0
 
-    def _stop(self) -> None:
-        for task in self._asked.values():
-            task.cancel()
-        self._asked.clear()
+    def _current(self) -> _Request | None:
+        """The last request, if it still answers the question and has not failed."""
+        request = self._request
+        if request is None or request.speech_frames != self._speech_frames:
+            return None
+        failed = request.task.done() and (request.task.cancelled() or request.task.exception() is not None)
+        return None if failed else request
+
+    def _ask(self) -> _Request:
+        if self._request is not None and not self._request.waiting:
+            self._request.task.cancel()  # about less of the utterance, and nobody waits for it
+        samples = np.concatenate(self._frames)
+        task = asyncio.ensure_future(self._transcriber.transcribe(samples, self._language))
+        task.add_done_callback(_seen)
+        self._request = _Request(self._speech_frames, task)
+        return self._request
+
+
+def _seen(task: asyncio.Task[str]) -> None:
+    """Look at a failure that nobody may be waiting for any more."""
+    if not task.cancelled():
+        task.exception()

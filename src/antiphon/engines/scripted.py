@@ -312,7 +312,7 @@ def mark(utterance: int, frame: int) -> int:
 
 
 def unmark(value: int) -> tuple[int, int]:
-    """``(utterance % 12, frame % 512)`` of a value made by :func:`mark`, give or take 1; ``ValueError`` for any other."""
+    """``(utterance % 12, frame % 512)`` of a value of :func:`mark`, give or take 1; ``ValueError`` for any other."""
     steps, rest = divmod(value - _BASE + 1, _STEP)
     if rest > 2 or not 0 <= steps < _UTTERANCES * _FRAMES:
         raise ValueError(f"{value} is no mark")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 DEFAULT_MODEL = "ultravox-v0.7"
 """The language model of a call that names none."""
@@ -20,9 +20,18 @@ MODEL_ALIASES = ("fixie-ai/ultravox",)
 DEFAULT_VOICE = "Mark"
 """The voice of a call that names none."""
 
-# The configuration is validated strictly (no "8000" for 8000); TOML has no paths and no tuples, so these are let in.
-FilePath: TypeAlias = Annotated[Path, Field(strict=False)]
-Texts: TypeAlias = Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
+
+def _path(value: object) -> object:
+    return Path(value).expanduser() if isinstance(value, str) else value
+
+
+def _tuple(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
+# The configuration is validated strictly (no "8000" for 8000), but TOML has no paths and no tuples.
+FilePath: TypeAlias = Annotated[Path, BeforeValidator(_path)]
+Texts: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(_tuple), Field(min_length=1)]
 
 
 class Settings(BaseModel):
