@@ -1,0 +1,196 @@
+"""The embedded language model, with the real one."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+
+from antiphon.call.history import ChatMessage, Prompt
+from antiphon.engines import weights
+from antiphon.engines.llama import LlamaModel
+from antiphon.engines.protocols import TextDelta, Usage
+from antiphon.errors import EngineError, ModelCorrupt, ModelMissing
+
+pytestmark = pytest.mark.models
+
+FOLDER = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "antiphon" / "models"
+SYSTEM = (
+    "You are Ada, who answers the telephone of a bakery called Crumbs. You speak in short, plain sentences. "
+    "The bakery opens at seven in the morning and closes at six in the evening. It sells sourdough for four dollars, "
+    "rye for five dollars and cinnamon rolls for three dollars."
+)
+
+
+def _weights() -> Path:
+    try:
+        return weights.find("qwen2.5-1.5b", FOLDER)
+    except ModelMissing:
+        pytest.skip("the weights of qwen2.5-1.5b are not here: run `make models`")
+
+
+@pytest.fixture(scope="module")
+def model() -> Iterator[LlamaModel]:
+    caught = _caught_signals()
+    engine = LlamaModel(_weights(), threads=2, context_tokens=1024, parallel=2, max_tokens=40)
+    engine.load()
+    assert _caught_signals() == caught  # llama.cpp's server has taken handlers of its own before now
+    yield engine
+    engine.close()
+    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("llama-")]
+
+
+def _caught_signals() -> str:
+    return next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("SigCgt"))
+
+
+def ask(conversation: str, *texts: str, system: str = SYSTEM) -> Prompt:
+    roles = ("user", "assistant")
+    return Prompt(conversation, system, tuple(ChatMessage(roles[n % 2], text) for n, text in enumerate(texts)))
+
+
+async def answer(model: LlamaModel, prompt: Prompt) -> tuple[str, Usage]:
+    items = [item async for item in model.generate(prompt)]
+    usage = items.pop()
+    assert isinstance(usage, Usage)
+    assert len(items) > 1
+    return "".join(item.text for item in items if isinstance(item, TextDelta)), usage
+
+
+async def begun(task: asyncio.Future[None]) -> None:
+    """Wait until some thread computes."""
+    while not any(thread.name.startswith("llama-") for thread in threading.enumerate()):
+        await asyncio.wait([task], timeout=0.01)
+
+
+async def test_a_conversation_of_three_turns_reads_only_what_is_new(model: LlamaModel) -> None:
+    hello = "Good morning. How much is the rye, please?"
+    first, usage = await answer(model, ask("turns", hello))
+    assert re.search(r"\b(5|five)\b", first, re.IGNORECASE)
+    assert usage.completion_tokens <= 40
+
+    more = "And the sourdough?"
+    second, again = await answer(model, ask("turns", hello, first, more))
+    assert re.search(r"\b(4|four)\b", second, re.IGNORECASE)
+    assert again.cached_tokens >= usage.prompt_tokens
+    assert again.prompt_tokens - again.cached_tokens < 20
+
+    # The caller cuts in: of the second reply only the beginning was heard.
+    words = second.split()
+    heard = " ".join(words[: len(words) // 2])
+    _, cut = await answer(model, ask("turns", hello, first, more, heard, "Sorry, when do you close?"))
+    assert cut.cached_tokens >= again.prompt_tokens
+    assert cut.prompt_tokens - cut.cached_tokens < 25
+
+    # The same question has the same answer.
+    assert (await answer(model, ask("turns", hello)))[0] == first
+
+
+async def test_priming_reads_ahead(model: LlamaModel) -> None:
+    await model.prime(ask("primed", "I would like to know when you"))
+    _, usage = await answer(model, ask("primed", "I would like to know when you open in the morning."))
+    assert usage.prompt_tokens - usage.cached_tokens < 16
+    await model.prime(ask("primed", "I would like to know when you open in the morning.", "At seven."))
+
+
+async def test_a_later_prime_ends_an_earlier_one(model: LlamaModel) -> None:
+    early = asyncio.ensure_future(model.prime(ask("twice", "Hello. " * 100)))
+    await begun(early)
+    await model.prime(ask("twice", "Hello. " * 4))
+    await early
+    _, usage = await answer(model, ask("twice", "Hello. " * 4))
+    assert usage.prompt_tokens - usage.cached_tokens < 4
+
+
+async def test_priming_gives_way_and_is_taken_up_again(model: LlamaModel) -> None:
+    long = ask("patient", "Tell me about bread. " * 60)
+    await answer(model, ask("urgent", "Are you open today?"))
+    priming = asyncio.ensure_future(model.prime(long))
+    await begun(priming)
+    async with aclosing(model.generate(ask("urgent", "Are you open today?"))) as reply:  # type: ignore[type-var]
+        assert isinstance(await anext(reply), TextDelta)
+        assert not priming.done()
+    await priming
+    _, usage = await answer(model, long)
+    assert usage.prompt_tokens - usage.cached_tokens < 4
+
+
+async def test_closing_a_reply_frees_the_model(model: LlamaModel) -> None:
+    async with aclosing(model.generate(ask("closing", "Count slowly from one to a hundred."))) as reply:  # type: ignore[type-var]
+        await anext(reply)
+        started = time.monotonic()
+    assert time.monotonic() - started < 0.1
+    index = await asyncio.wait_for(model._slots.take("closing"), 2)
+    model._slots.release(index)
+
+
+async def test_closing_while_the_prompt_is_read_frees_the_model(model: LlamaModel) -> None:
+    prompt = ask("reading", "Tell me about bread. " * 100)
+    reply = asyncio.ensure_future(answer(model, prompt))
+    await begun(reply)  # type: ignore[arg-type]
+    reply.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reply
+    index = await asyncio.wait_for(model._slots.take("reading"), 15)  # 64 tokens, on however slow a machine
+    model._slots.release(index)
+
+
+async def test_more_calls_than_slots_find_their_prompts_again(model: LlamaModel) -> None:
+    calls = [ask(f"call-{n}", "When do you close?", system=f"You are agent {n}. {SYSTEM}") for n in range(3)]
+    first = await asyncio.gather(*(answer(model, call) for call in calls))
+    for call, (text, _) in zip(calls, first, strict=True):
+        again, usage = await answer(model, call)
+        assert again == text
+        assert usage.prompt_tokens - usage.cached_tokens < 8
+
+
+async def test_a_call_that_outgrows_the_context_forgets_its_beginning(model: LlamaModel) -> None:
+    texts = []
+    for number in range(12):
+        texts += [f"Number {number}. " + "I like bread, cake and rolls very much indeed. " * 8, "That is nice to hear."]
+    _, usage = await answer(model, ask("long", *texts, "When do you close, please?"))
+    assert usage.prompt_tokens < 1024
+    assert usage.prompt_tokens > 100
+    _, again = await answer(model, ask("long", *texts, "When do you close, please?", "At six.", "Thank you."))
+    assert again.prompt_tokens - again.cached_tokens < 30
+
+
+async def test_a_prompt_that_can_never_fit_is_refused(model: LlamaModel) -> None:
+    with pytest.raises(EngineError, match="do not fit") as error:
+        await answer(model, ask("huge", "Hello?", system="Be brief, and kind. " * 400))
+    assert not error.value.retryable
+
+
+def test_nobody_else_can_reach_the_model(model: LlamaModel) -> None:
+    """llama.cpp insists on serving HTTP: it may not do so on a port."""
+    own = {os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if _is_link(fd)}
+    listening = {
+        f"socket:[{fields[9]}]"
+        for table in ("tcp", "tcp6")
+        for fields in (line.split() for line in Path(f"/proc/self/net/{table}").read_text().splitlines()[1:])
+        if fields[3] == "0A"
+    }
+    assert not own & listening
+
+
+def _is_link(fd: str) -> bool:
+    return os.path.islink(f"/proc/self/fd/{fd}")
+
+
+def test_weights_that_are_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ModelMissing, match=r"nothing\.gguf"):
+        LlamaModel(tmp_path / "nothing.gguf").load()
+
+
+def test_weights_that_are_none(tmp_path: Path) -> None:
+    path = tmp_path / "wrong.gguf"
+    path.write_bytes(b"GGUF but not really" * 100)
+    with pytest.raises(ModelCorrupt, match=r"wrong\.gguf"):
+        LlamaModel(path).load()
