@@ -31,10 +31,26 @@ class Job(Generic[T]):
     work: Callable[[], T]
     priority: Priority
     future: Future[T] = field(default_factory=Future)
+    _waiting: int = 0
+    _abandoned: bool = False
 
     async def result(self) -> T:
-        """Wait for the outcome. Cancelling the wait leaves the job alone: others may wait for it too."""
-        return await asyncio.shield(asyncio.wrap_future(self.future))
+        """Wait for the outcome, on the event loop. Cancelling the wait leaves the job to others who wait for it."""
+        self._waiting += 1
+        try:
+            return await asyncio.shield(asyncio.wrap_future(self.future))
+        finally:
+            self._waiting -= 1
+            self._drop_unwanted()
+
+    def abandon(self) -> None:
+        """Nobody will ask for it again: drop it, unless it has begun, as soon as nobody waits for it."""
+        self._abandoned = True
+        self._drop_unwanted()
+
+    def _drop_unwanted(self) -> None:
+        if self._abandoned and not self._waiting:
+            self.future.cancel()
 
 
 class Worker:
