@@ -161,6 +161,7 @@ class Call:
             case ev.PlayoutAdvanced(at=at, position=position):
                 reply.alive_at = at
                 reply.advance(position)
+                self._out += reply.hurry()
 
     def _join(self, at: float) -> None:
         if self._talk.joined_at is not None:

@@ -1,8 +1,9 @@
 """Cutting a reply into clauses while it is still being written, so that speech can start with the first.
 
-The first clause is cut early (at any punctuation, or after ``FIRST_WORDS`` words) because the caller waits
-for it; later ones are cut at sentence ends, or at a comma once they are long, because whole sentences sound
-better and there is already sound to listen to.
+Whole sentences sound best, so they are waited for wherever there is time. There is none in two places. The
+first clause is what the caller waits for: it is cut at any punctuation, or, when the model is slow, after a few
+words. And where the sound made so far is about to run out, ``cut`` speaks what there is, rather than to fall
+silent within a sentence. A fast model hence is spoken in sentences, a slow one in growing pieces.
 """
 
 from __future__ import annotations
@@ -10,11 +11,17 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-FIRST_WORDS = 5
-"""Words after which the first clause is cut even without punctuation (measured: docs/architecture.md)."""
+FIRST_WORDS = 4
+"""Words that are enough for a first clause once ``FIRST_PATIENCE_S`` has passed (measured: docs/architecture.md)."""
 
-SHORTEST_FIRST_CLAUSE = 2
-"""Words that a first clause has at least: one word alone sounds clipped before the rest is ready."""
+FIRST_PATIENCE_S = 0.3
+"""How long the first clause may wait for punctuation, from its first word on."""
+
+FIRST_WORDS_AT_MOST = 12
+"""Words after which the first clause is cut even from a fast model."""
+
+SHORTEST_CLAUSE = 2
+"""Words that a clause has at least, a sentence apart: one word alone sounds clipped."""
 
 LONG_CLAUSE = 120
 """Characters from which on a comma is reason enough to cut, and twice that, any space."""
@@ -22,6 +29,7 @@ LONG_CLAUSE = 120
 _SENTENCE_END = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s)|\n+|[。！？]")
 _PAUSE = re.compile(r"[,;:—–]+[\"'”’)\]]*(?=\s)|[.!?…]+[\"'”’)\]]*(?=\s)|\n+|[。！？、，]")
 _ABBREVIATION = re.compile(r"(?:\b(?:Mr|Mrs|Ms|Dr|Prof|St|vs|etc|e\.g|i\.e|No|Jr|Sr)|\b[A-Z])\.$")
+_NUMBER = re.compile(r"(?:^|\s)\d+\.$")
 _MARKUP = re.compile(r"\*+|`+|^#+\s*|^\s*[-•]\s+|_{2,}|~{2,}", re.MULTILINE)
 _LINK = re.compile(r"\[([^\]]+)\]\([^)]+\)")
 _SPEAKABLE = re.compile(r"\w")
@@ -51,19 +59,29 @@ class ClauseSplitter:
         self._text = ""
         self._cut = 0
         self._count = 0
+        self._began_at: float | None = None
 
     @property
     def text(self) -> str:
         """All text so far."""
         return self._text
 
-    def push(self, delta: str) -> list[ClauseText]:
-        """Add ``delta``; return the clauses that became whole by it."""
+    def push(self, delta: str, at: float) -> list[ClauseText]:
+        """Add ``delta``, which came at ``at`` (seconds); return the clauses that became whole by it."""
         self._text += delta
+        if self._began_at is None and delta.strip():
+            self._began_at = at
         clauses: list[ClauseText] = []
-        while (end := self._find_cut()) is not None:
+        while (end := self._find_cut(at)) is not None:
             clauses.append(self._take(end))
         return clauses
+
+    def cut(self) -> list[ClauseText]:
+        """There is no time to wait: the whole words so far are a clause, where there are enough of them."""
+        end = self._text.rfind(" ") + 1
+        if len(_WORD.findall(self._text[self._cut : end])) < SHORTEST_CLAUSE:
+            return []
+        return [self._take(end)]
 
     def finish(self) -> list[ClauseText]:
         """No more text comes: the rest is the last clause."""
@@ -75,12 +93,12 @@ class ClauseSplitter:
         self._count += bool(clause.spoken)
         return clause
 
-    def _find_cut(self) -> int | None:
+    def _find_cut(self, at: float) -> int | None:
         rest = self._text[self._cut :]
         if self._count == 0:
-            return self._first_cut(rest)
+            return self._first_cut(rest, at)
         for match in _SENTENCE_END.finditer(rest):
-            if not _ABBREVIATION.search(rest[: match.end()]):
+            if _ends_here(rest[: match.end()]):
                 return self._cut + match.end()
         if len(rest) > LONG_CLAUSE:
             for match in _PAUSE.finditer(rest, LONG_CLAUSE // 2):
@@ -89,15 +107,21 @@ class ClauseSplitter:
                 return self._cut + space
         return None
 
-    def _first_cut(self, rest: str) -> int | None:
+    def _first_cut(self, rest: str, at: float) -> int | None:
         for match in _PAUSE.finditer(rest):
-            words = len(_WORD.findall(rest[: match.end()]))
-            whole = rest[match.start()] in ".!?…\n。！？"
-            if _ABBREVIATION.search(rest[: match.end()]):
+            if not _ends_here(rest[: match.end()]):
                 continue
-            if words >= SHORTEST_FIRST_CLAUSE or whole:
+            sentence = rest[match.start()] in ".!?…\n。！？"
+            if sentence or len(_WORD.findall(rest[: match.end()])) >= SHORTEST_CLAUSE:
                 return self._cut + match.end()
         starts = [match.start() for match in _WORD.finditer(rest)]
-        if len(starts) > FIRST_WORDS:
-            return self._cut + starts[FIRST_WORDS]
+        waited_s = at - self._began_at if self._began_at is not None else 0.0
+        enough = FIRST_WORDS if waited_s >= FIRST_PATIENCE_S else FIRST_WORDS_AT_MOST
+        if len(starts) > enough:
+            return self._cut + starts[-1]
         return None
+
+
+def _ends_here(text: str) -> bool:
+    """Whether the punctuation at the end of ``text`` ends anything: not after "Dr." or a list's "1."."""
+    return not (_ABBREVIATION.search(text) or _NUMBER.search(text))

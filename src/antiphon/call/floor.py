@@ -88,7 +88,7 @@ class Floor:
         self.reply.committed = self.reply.fixed = True
         self.reply.interruptible, self.reply.end = line.interruptible, line.end
         self.reply.timings.first_text = at
-        self._out += self.reply.write(line.text)
+        self._out += self.reply.write(line.text, at)
         self._out += self.reply.finish_writing()
 
     def _new(self, at: float) -> Reply:
@@ -131,7 +131,7 @@ class Floor:
         reply.alive_at = at
         if delta.strip() and reply.timings.first_text is None:
             reply.timings.first_text = at
-        self._out += reply.write(delta)
+        self._out += reply.write(delta, at)
 
     def finish_writing(self, at: float, reply: Reply) -> None:
         """The model has written all of ``reply``."""

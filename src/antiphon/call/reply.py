@@ -15,6 +15,9 @@ from antiphon.call.clauses import ClauseSplitter, ClauseText
 from antiphon.call.messages import Modality
 from antiphon.call.settings import EndBehavior
 
+STARVING_S = 0.35
+"""Sound left of a reply below which its words are spoken without waiting for the sentence's end."""
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
@@ -99,13 +102,25 @@ class Reply:
             return len(self.text)
         return self._alignment.heard_characters(self.text, self.position)
 
-    def write(self, delta: str) -> list[Action]:
+    def write(self, delta: str, at: float) -> list[Action]:
         """The model wrote ``delta``. Leading blanks of a reply are nobody's words and are dropped."""
         if self.generated:
             return []
         if not self.text:
             delta = delta.lstrip()
-        return self._add(self._splitter.push(delta) if delta else [])
+        return self._add(self._splitter.push(delta, at) if delta else [])
+
+    def hurry(self) -> list[Action]:
+        """Speak what is written, rather than to fall silent, when the sound is about to run out."""
+        starving = self.playing and not self.generated and self.modality is Modality.VOICE
+        if not starving or self.samples - self.position > STARVING_S * self.rate or self._speaking:
+            return []
+        return self._add(self._splitter.cut())
+
+    @property
+    def _speaking(self) -> bool:
+        """A clause is being made into sound."""
+        return any(not clause.ended for clause in self._alignment.clauses)
 
     def finish_writing(self) -> list[Action]:
         """The model has written all."""
