@@ -20,7 +20,9 @@ def split(text: str, words_a_second: float) -> list[str]:
     return [clause.spoken for clause in clauses]
 
 
-LONG = "The old captain looked at the dark clouds over the harbour and said that we would sail in spite of it. So we did."
+LONG = (
+    "The old captain looked at the dark clouds over the harbour and said that we would sail in spite of it. So we did."
+)
 
 
 def test_a_fast_model_is_spoken_in_sentences() -> None:

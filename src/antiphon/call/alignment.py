@@ -1,8 +1,8 @@
 """Which words lie before a position of a reply's sound.
 
-Speakers give sound without word times, so a clause's sound is shared out among its words by their length in
-characters plus one for the gap, which is right to about a syllable for running speech. Positions and lengths
-are samples at the output rate.
+Speakers give sound without word times, so a clause's sound, up to where it falls silent, is shared out among its
+words by their length in characters plus one for the gap, and some for the pause at a comma: right to about a
+syllable for running speech. Positions and lengths are samples at the output rate.
 """
 
 from __future__ import annotations
@@ -16,16 +16,41 @@ from antiphon.call.clauses import ClauseText
 SECONDS_A_CHARACTER = 0.065
 """Typical English speech; used for a clause whose sound is not whole yet, until one is."""
 
+PAUSE_CHARACTERS = 3
+"""What a comma, or a sentence's end within a clause, adds to its word: about 0.2 s."""
+
 _WORD = re.compile(r"\S+")
 
 
 @dataclass(slots=True)
 class Clause:
-    """One clause and the sound made of it so far."""
+    """One clause and the sound made of it so far; ``voiced``: where that falls silent."""
 
     text: ClauseText
     samples: int = 0
+    voiced: int = 0
     ended: bool = False
+    word_ends: list[int] = field(default_factory=list)
+    """Of each word, its end in the reply's text."""
+    weights: list[int] = field(default_factory=list)
+    """Of each word, its end in the clause's sound, in characters."""
+
+    @classmethod
+    def of(cls, text: ClauseText, reply_text: str) -> Clause:
+        """A clause without sound yet; one with nothing to speak will never have any."""
+        clause = cls(text, ended=not text.spoken)
+        weight = 0
+        for word in _WORD.finditer(reply_text, text.start, text.end):
+            weight += len(word.group()) + 1
+            clause.word_ends.append(word.end())
+            clause.weights.append(weight)
+            weight += PAUSE_CHARACTERS * (word.group()[-1] in ",;:.!?")
+        return clause
+
+    @property
+    def weight(self) -> int:
+        """Length of the clause's sound, in characters."""
+        return self.weights[-1] if self.weights else 0
 
 
 @dataclass(slots=True)
@@ -40,41 +65,29 @@ class Alignment:
         """Samples made so far."""
         return sum(clause.samples for clause in self.clauses)
 
-    def heard_characters(self, text: str, position: int) -> int:
-        """Length of the prefix of ``text`` whose words have been played to their end at ``position``."""
+    def heard_characters(self, position: int) -> int:
+        """Length of the prefix of the reply's text whose words have been played to their end at ``position``."""
         heard = 0
         for clause in self.clauses:
-            if clause.ended and position >= clause.samples:
-                heard = clause.text.end
-                position -= clause.samples
-                continue
-            return max(heard, self._heard_in(clause, text, position))
+            if not (clause.ended and position >= clause.samples):
+                return max(heard, self._heard_in(clause, position))
+            heard = clause.text.end
+            position -= clause.samples
         return heard
 
-    def _heard_in(self, clause: Clause, text: str, position: int) -> int:
-        """The end, in ``text``, of the last word of ``clause`` that was played whole at ``position`` in the clause."""
-        if position <= 0:
+    def _heard_in(self, clause: Clause, position: int) -> int:
+        """The end of the last word of ``clause`` that was played whole at ``position`` in the clause."""
+        length = clause.voiced if clause.ended else max(clause.voiced, self._estimate(clause.weight))
+        if position <= 0 or length <= 0:
             return 0
-        words = list(_WORD.finditer(text, clause.text.start, clause.text.end))
-        if not words:
-            return 0
-        ends: list[int] = []
-        weight = 0
-        for word in words:
-            weight += len(word.group()) + 1
-            ends.append(weight)
-        total = clause.samples if clause.ended else max(clause.samples, self._estimate(weight))
-        if total == 0:
-            return 0
-        count = bisect_right(ends, position * weight / total)
+        count = bisect_right(clause.weights, position * clause.weight / length)
         if not clause.ended:  # the last word is heard when the clause is, and that is not known yet
-            count = min(count, len(words) - 1)
-        return words[count - 1].end() if count else 0
+            count = min(count, len(clause.weights) - 1)
+        return clause.word_ends[count - 1] if count else 0
 
-    def _estimate(self, characters: int) -> int:
-        """Samples that ``characters`` will take, by the clauses that are whole, else by what is typical."""
-        whole = [clause for clause in self.clauses if clause.ended and clause.samples and clause.text.spoken]
+    def _estimate(self, weight: int) -> int:
+        """Samples that ``weight`` characters will take, by the clauses that are whole, else by what is typical."""
+        whole = [clause for clause in self.clauses if clause.ended and clause.voiced and clause.weight]
         if whole:
-            samples = sum(clause.samples for clause in whole)
-            return characters * samples // sum(len(clause.text.spoken) + 1 for clause in whole)
-        return int(characters * SECONDS_A_CHARACTER * self.rate)
+            return weight * sum(clause.voiced for clause in whole) // sum(clause.weight for clause in whole)
+        return int(weight * SECONDS_A_CHARACTER * self.rate)

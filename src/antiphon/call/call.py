@@ -153,8 +153,8 @@ class Call:
                     self._talk.floor.finish_writing(at, reply)
                     if not reply.text:
                         self._talk.fail(at)
-            case ev.SpeechMade(at=at, clause=clause, samples=samples, ended=ended):
-                self._talk.floor.made(at, reply, clause, samples, ended)
+            case ev.SpeechMade():
+                self._talk.floor.made(reply, event)
             case ev.SpeakingFailed(clause=clause, reason=reason):
                 self._talk.log(Severity.ERROR, "speaking_failed", reason)
                 self._out += reply.abandon_from(clause)

@@ -96,13 +96,17 @@ class GenerationFailed:
 
 @dataclass(frozen=True, slots=True)
 class SpeechMade:
-    """A clause of a reply has ``samples`` of sound so far (output rate); ``ended``: that is all of it."""
+    """A clause of a reply has ``samples`` of sound so far (output rate); ``ended``: that is all of it.
+
+    ``voiced``: where the last audible sample of them ends; the rest is pause. ``None``: not known.
+    """
 
     at: float
     reply: int
     clause: int
     samples: int
     ended: bool
+    voiced: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

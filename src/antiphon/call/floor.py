@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from antiphon.call.actions import Action, Emit, Generate, Keep, Play, Stop
 from antiphon.call.agenda import Line
+from antiphon.call.events import SpeechMade
 from antiphon.call.history import History, Prompt, Span, SpokenMessage
 from antiphon.call.messages import AgentState, CallEvent, Modality, PlaybackClearBuffer, Role, Severity, Transcript
 from antiphon.call.reply import Origin, Reply, Timings
@@ -138,12 +139,12 @@ class Floor:
         reply.alive_at = at
         self._out += reply.finish_writing()
 
-    def made(self, at: float, reply: Reply, clause: int, samples: int, ended: bool) -> None:
+    def made(self, reply: Reply, made: SpeechMade) -> None:
         """There is sound of ``reply``."""
-        reply.alive_at = at
-        reply.made(clause, samples, ended)
-        if samples and reply.timings.first_sound is None:
-            reply.timings.first_sound = at
+        reply.alive_at = made.at
+        reply.made(made.clause, made.samples, made.voiced, made.ended)
+        if made.samples and reply.timings.first_sound is None:
+            reply.timings.first_sound = made.at
 
     def ready_to_play(self) -> bool:
         """The reply has something to hear (or to read) and is not heard yet."""

@@ -100,7 +100,7 @@ class Reply:
         """Length of the prefix of ``text`` that the caller has heard (or read)."""
         if self.modality is Modality.TEXT:
             return len(self.text)
-        return self._alignment.heard_characters(self.text, self.position)
+        return self._alignment.heard_characters(self.position)
 
     def write(self, delta: str, at: float) -> list[Action]:
         """The model wrote ``delta``. Leading blanks of a reply are nobody's words and are dropped."""
@@ -132,11 +132,12 @@ class Reply:
             actions.append(EndSpeech(self.number, len(self._alignment.clauses)))
         return actions
 
-    def made(self, clause: int, samples: int, ended: bool) -> None:
+    def made(self, clause: int, samples: int, voiced: int | None, ended: bool) -> None:
         """``clause`` has ``samples`` of sound by now. Sound never shrinks and never grows after its end."""
         if clause < len(self._alignment.clauses) and not self._alignment.clauses[clause].ended:
             part = self._alignment.clauses[clause]
             part.samples = max(part.samples, samples)
+            part.voiced = part.samples if voiced is None else min(voiced, part.samples)
             part.ended = ended
 
     def abandon_from(self, clause: int) -> list[Action]:
@@ -154,8 +155,7 @@ class Reply:
         actions: list[Action] = []
         for text in clauses:
             number = len(self._alignment.clauses)
-            silent = self.modality is Modality.TEXT or not text.spoken
-            self._alignment.clauses.append(Clause(text, ended=silent))
-            if not silent:
+            self._alignment.clauses.append(Clause.of(text, self.text))
+            if text.spoken and self.modality is Modality.VOICE:
                 actions.append(Speak(self.number, number, text.spoken))
         return actions

@@ -8,6 +8,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TypeVar, cast
 
+import numpy as np
 import structlog
 
 from antiphon.audio.pcm import Samples
@@ -20,6 +21,9 @@ from antiphon.session.player import Player
 
 HOLD_POLL_S = 0.1
 """How often a speaker that is far ahead looks whether there is room again."""
+
+AUDIBLE = 200
+"""Of full scale 32,768: sound below it at the end of a clause is its pause."""
 
 MOST_HELD_DRAFT_S = 5.0
 """Sound made of a draft that nobody may ever hear."""
@@ -151,14 +155,20 @@ class Responder:
         self._finish(work)
 
     async def _speak_clause(self, reply: int, work: _Work, resampler: LiveResampler, clause: int, text: str) -> None:
-        made = 0
+        made = voiced = 0
+
+        def took(samples: Samples, ended: bool) -> None:
+            nonlocal made, voiced
+            if len(audible := np.flatnonzero(np.abs(samples.astype(np.int32)) > AUDIBLE)):
+                voiced = made + int(audible[-1]) + 1
+            made += self._give(work, samples)
+            self._report(ev.SpeechMade(self._now(), reply, clause, made, ended, voiced))
+
         async with _closing(self._speaker.speak(text)) as sound:
             async for samples in sound:
                 await self._wait_for_room(work)
-                made += self._give(work, resampler.push(samples))
-                self._report(ev.SpeechMade(self._now(), reply, clause, made, ended=False))
-        made += self._give(work, resampler.flush())
-        self._report(ev.SpeechMade(self._now(), reply, clause, made, ended=True))
+                took(resampler.push(samples), False)
+        took(resampler.flush(), True)
 
     def _give(self, work: _Work, samples: Samples) -> int:
         if len(samples):

@@ -82,6 +82,8 @@ class Switchboard:
         self._timeouts: dict[str, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
+        self._empty = asyncio.Event()
+        self._empty.set()
 
     # Life of the process
 
@@ -98,9 +100,8 @@ class Switchboard:
             session.end(EndReason.SYSTEM_ERROR, 1012, "the server is stopping")
         for timeout in self._timeouts.values():
             timeout.cancel()
-        deadline = asyncio.get_running_loop().time() + SHUTDOWN_PATIENCE_S
-        while self._sessions and asyncio.get_running_loop().time() < deadline:
-            await asyncio.sleep(0.05)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._empty.wait(), SHUTDOWN_PATIENCE_S)
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -188,6 +189,7 @@ class Switchboard:
         session = self._session(ticket, medium)
         self._unprompted.discard(call.call_id)
         self._sessions[call.call_id] = session
+        self._empty.clear()
         metrics.LIVE_CALLS.inc()
         reason = EndReason.SYSTEM_ERROR
         try:
@@ -197,6 +199,8 @@ class Switchboard:
             metrics.LIVE_CALLS.dec()
             self._sessions.pop(call.call_id, None)
             await self._end_record(call.call_id, reason)
+            if not self._sessions:
+                self._empty.set()
 
     def _session(self, ticket: JoinTicket, medium: Medium) -> Session:
         call, request = ticket.call, ticket.request
