@@ -55,7 +55,7 @@ def test_a_speculation_is_dropped_without_a_trace_when_the_caller_goes_on() -> N
 def test_an_unfinished_sentence_is_waited_for_but_not_for_ever() -> None:
     stage = Stage(settings(first_speaker=USER_FIRST), Engines(completeness=0.1)).join().speech(1.0, 2.0).run(12.0)
     begun = stage.time_of(lambda action: isinstance(action, act.Play))
-    assert begun - 2.0 == pytest.approx(1.6, abs=0.04)
+    assert begun - 2.0 == pytest.approx(1.2, abs=0.04)
 
 
 def test_an_interruption_clears_first_and_keeps_only_what_was_heard() -> None:

@@ -69,7 +69,7 @@ class TurnSettings:
     completeness_threshold: float = 0.5
     """At or above it, the end-of-turn model's opinion is that the caller is done."""
 
-    patience_s: float = 1.6
+    patience_s: float = 1.2
     """Longest silence that is waited out for a caller whose sentence seems unfinished."""
 
     judgement_patience_s: float = 0.25

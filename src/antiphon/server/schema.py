@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import json
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Request
+import yaml
+from fastapi import APIRouter, FastAPI, Query, Request
 from starlette.responses import Response
 
 router = APIRouter(tags=["schema"])
+
+_Dumper: type[yaml.SafeDumper] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 JSON_TYPES = ("application/vnd.oai.openapi+json", "application/json")
 YAML_TYPES = ("application/vnd.oai.openapi", "application/yaml")
@@ -22,8 +27,17 @@ async def schema_retrieve(
 ) -> Response:
     """OpenAPI 3 as JSON or YAML, by ``?format=`` or by content negotiation; YAML without either."""
     media_type = _media_type(form, request.headers.get("accept", ""))
-    # A JSON document is a YAML 1.2 document.
-    return Response(json.dumps(request.app.openapi(), indent=2, ensure_ascii=False), media_type=media_type)
+    # In a thread: making it takes longer than a frame of somebody's call lasts.
+    text = await asyncio.to_thread(_text, request.app, media_type in JSON_TYPES)
+    return Response(text, media_type=media_type)
+
+
+@functools.lru_cache(maxsize=4)
+def _text(app: FastAPI, as_json: bool) -> str:
+    document = app.openapi()
+    if as_json:
+        return json.dumps(document, indent=2, ensure_ascii=False)
+    return str(yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True))
 
 
 def _media_type(form: str | None, accept: str) -> str:
