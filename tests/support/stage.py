@@ -16,7 +16,6 @@ from antiphon.call.call import Call
 from antiphon.call.messages import (
     CallEvent,
     Message,
-    Modality,
     PlaybackClearBuffer,
     Role,
     StateChanged,
@@ -47,7 +46,15 @@ class Engines:
     words: list[str] = field(default_factory=list)
     generation_fails: bool = False
     speaker_fails: bool = False
+    breaks_at: int | None = None
+    """The clause of each reply at which the speaker fails."""
+    silent_from: tuple[int, int] | None = None
+    """A reply, and the clause of it from which on the speaker gives no sound."""
     stalls: bool = False
+    deaf: bool = False
+    """The transcriber never answers."""
+    unheard_of: dict[tuple[int, int], int] = field(default_factory=dict)
+    """How often the transcriber fails on a revision of an utterance."""
 
 
 @dataclass
@@ -58,6 +65,7 @@ class Sound:
     playing_since: float | None = None
     ended: int | None = None
     stopped: bool = False
+    broken: bool = False
 
     @property
     def total(self) -> int:
@@ -133,6 +141,9 @@ class Stage:
     def finals(self, role: Role) -> list[Transcript]:
         return [m for m in self.messages if isinstance(m, Transcript) and m.final and m.role is role]
 
+    def transcripts(self, role: Role) -> list[Transcript]:
+        return [m for m in self.messages if isinstance(m, Transcript) and m.role is role]
+
     def events(self, kind: str) -> list[CallEvent]:
         return [m for m in self.messages if isinstance(m, CallEvent) and m.type == kind]
 
@@ -189,10 +200,7 @@ class Stage:
         engines = self.engines
         match action:
             case act.Transcribe(utterance=utterance, revision=revision):
-                if utterance not in self._texts:
-                    self._texts[utterance] = next(self._words, f"utterance {utterance}")
-                text = self._texts[utterance]
-                self._answer(engines.transcription_s, lambda at: ev.Transcribed(at, utterance, revision, text))
+                self._transcribe(utterance, revision)
             case act.JudgeTurn(utterance=utterance, revision=revision):
                 opinion = engines.completeness
                 self._answer(engines.judgement_s, lambda at: ev.TurnJudged(at, utterance, revision, opinion))
@@ -215,6 +223,19 @@ class Stage:
     def _answer(self, delay: float, event: Callable[[float], ev.Event]) -> None:
         self._later(delay, lambda: self.feed(event(self.now)))
 
+    def _transcribe(self, utterance: int, revision: int) -> None:
+        engines = self.engines
+        if engines.deaf:
+            return
+        if engines.unheard_of.get((utterance, revision), 0):
+            engines.unheard_of[utterance, revision] -= 1
+            self._answer(engines.transcription_s, lambda at: ev.TranscriptionFailed(at, utterance, revision, "broken"))
+            return
+        if utterance not in self._texts:
+            self._texts[utterance] = next(self._words, f"utterance {utterance}")
+        text = self._texts[utterance]
+        self._answer(engines.transcription_s, lambda at: ev.Transcribed(at, utterance, revision, text))
+
     def _generate(self, wish: act.Generate) -> None:
         engines, reply = self.engines, wish.reply
         if engines.stalls:
@@ -234,9 +255,11 @@ class Stage:
         samples = (len(text) + 1) * SAMPLES_A_CHARACTER
 
         def made() -> None:
-            if sound.stopped:
+            silent = self.engines.silent_from
+            if sound.stopped or sound.broken or (silent is not None and reply == silent[0] and clause >= silent[1]):
                 return
-            if self.engines.speaker_fails:
+            if self.engines.speaker_fails or clause == self.engines.breaks_at:
+                sound.broken = True
                 self.feed(ev.SpeakingFailed(self.now, reply, clause, "broken"))
                 return
             sound.made[clause] = samples

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from antiphon.call.clauses import ClauseText
 
@@ -64,6 +64,17 @@ class Alignment:
     def total(self) -> int:
         """Samples made so far."""
         return sum(clause.samples for clause in self.clauses)
+
+    def end_at(self, clause: int) -> None:
+        """No more sound comes: ``clause`` keeps the words that were made whole, those after it are left out."""
+        del self.clauses[clause + 1 :]
+        if clause == len(self.clauses) - 1 and not self.clauses[clause].ended:
+            broken = self.clauses[clause]
+            end = self._heard_in(broken, broken.samples) or broken.text.start
+            words = bisect_right(broken.word_ends, end)
+            del broken.word_ends[words:], broken.weights[words:]
+            broken.text = replace(broken.text, end=end)
+            broken.ended = True
 
     def heard_characters(self, position: int) -> int:
         """Length of the prefix of the reply's text whose words have been played to their end at ``position``."""

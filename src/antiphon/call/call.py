@@ -159,7 +159,8 @@ class Call:
                 self._talk.log(Severity.ERROR, "speaking_failed", reason)
                 self._out += reply.abandon_from(clause)
             case ev.PlayoutAdvanced(at=at, position=position):
-                reply.alive_at = at
+                if position > reply.position:  # sound that has run out is no sign of life
+                    reply.alive_at = at
                 reply.advance(position)
                 self._out += reply.hurry()
 

@@ -193,7 +193,7 @@ class Floor:
         assert reply is not None
         self.reply = None
         if reply.playing and reply.ordinal is not None:
-            text = reply.heard_text if cut else reply.text.strip()
+            text = reply.heard_text if cut or reply.failed else reply.text.strip()
             final = Transcript(Role.AGENT, reply.modality, reply.ordinal, final=True, text=text)
             self._out.append(Emit(final))
             if text:

@@ -88,7 +88,9 @@ class Reply:
     @property
     def heard(self) -> bool:
         """The caller has had all of it."""
-        return self.complete and (self.modality is Modality.TEXT or self.position >= self.samples)
+        if self.modality is Modality.TEXT:
+            return self.complete and (self.playing or not self.text)
+        return self.complete and self.position >= self.samples
 
     @property
     def heard_text(self) -> str:
@@ -97,10 +99,14 @@ class Reply:
 
     @property
     def heard_characters(self) -> int:
-        """Length of the prefix of ``text`` that the caller has heard (or read)."""
+        """Length of the prefix of ``text`` that the caller has heard (or read). It never falls.
+
+        What the sound of a clause turns out to be may move words that were shown as heard behind the position
+        again; they stay heard, for the client has been told so.
+        """
         if self.modality is Modality.TEXT:
             return len(self.text)
-        return self._alignment.heard_characters(self.position)
+        return max(self.shown, self._alignment.heard_characters(self.position))
 
     def write(self, delta: str, at: float) -> list[Action]:
         """The model wrote ``delta``. Leading blanks of a reply are nobody's words and are dropped."""
@@ -142,8 +148,7 @@ class Reply:
 
     def abandon_from(self, clause: int) -> list[Action]:
         """The speaker failed at ``clause``: what it has of it is all, and what follows stays unsaid."""
-        for part in self._alignment.clauses[clause:]:
-            part.ended = True
+        self._alignment.end_at(clause)
         self.generated = self.failed = True
         return [EndSpeech(self.number, clause)]
 
