@@ -41,7 +41,7 @@ def spoken(text: str) -> str:
 
 
 def clauses(text: str) -> Iterator[str]:
-    """Pieces of ``text`` to speak one after the other, each with a letter or digit: sentences, or parts of long ones."""
+    """Pieces of ``text`` to speak one after the other, none without a letter or digit: sentences, parts of long ones."""
     for sentence in Hibari.split_sentences(spoken(text)):
         for clause in _split_long(sentence):
             if any(char.isalnum() for char in clause):

@@ -25,7 +25,7 @@ from antiphon.errors import EngineError
 
 MAX_BATCH = 64
 MAX_PENDING = 10 * LISTENING_RATE // ACTIVITY_FRAME
-"""Frames a stream may have waiting (10 s); beyond that its oldest are dropped, unscored."""
+"""Frames a stream may have waiting (10 s). The oldest beyond that are not judged: they get the last score again."""
 
 _CONTEXT = 64
 _STATE = 128
@@ -59,11 +59,19 @@ class _Stream:
         self._engine = engine
         self.on_score = on_score
         self.loop = asyncio.get_running_loop()
-        self.pending: deque[Samples] = deque(maxlen=MAX_PENDING)
+        self.pending: deque[Samples] = deque()
         self.queued = False
         self.closed = False
         self.state = np.zeros((2, _STATE), np.float32)
         self.context = np.zeros(_CONTEXT, np.float32)
+        self.score = 0.0
+
+    def take(self) -> tuple[Samples, int]:
+        """The next frame to judge, and how many before it were skipped because the machine cannot keep up."""
+        skipped = max(0, len(self.pending) - MAX_PENDING)
+        for _ in range(skipped):
+            self.pending.popleft()
+        return self.pending.popleft(), skipped
 
     def push(self, frame: Samples) -> None:
         """Take one frame of exactly 512 samples."""
@@ -142,7 +150,7 @@ class SileroVoiceActivity:
             with self._changed:
                 self._failure = f"Silero VAD failed: {error}"
 
-    def _gather(self) -> list[tuple[_Stream, Samples]]:
+    def _gather(self) -> list[tuple[_Stream, Samples, int]]:
         """The next frame of each of the streams that have waited longest; empty when the engine closes."""
         with self._changed:
             while True:
@@ -150,29 +158,31 @@ class SileroVoiceActivity:
                     self._changed.wait()
                 if self._stopping:
                     return []
-                batch: list[tuple[_Stream, Samples]] = []
+                batch: list[tuple[_Stream, Samples, int]] = []
                 for _ in range(min(len(self._ready), MAX_BATCH)):
                     stream = self._ready.popleft()
                     if stream.pending:
-                        batch.append((stream, stream.pending.popleft()))
+                        batch.append((stream, *stream.take()))
                     stream.queued = bool(stream.pending)
                     if stream.queued:
                         self._ready.append(stream)
                 if batch:
                     return batch
 
-    def _score(self, batch: Sequence[tuple[_Stream, Samples]]) -> None:
+    def _score(self, batch: Sequence[tuple[_Stream, Samples, int]]) -> None:
         assert self._model is not None
         frames = np.empty((len(batch), _CONTEXT + ACTIVITY_FRAME), np.float32)
-        for row, (stream, frame) in enumerate(batch):
+        for row, (stream, frame, _) in enumerate(batch):
             frames[row, :_CONTEXT] = stream.context
             frames[row, _CONTEXT:] = as_float(frame)
-        scores, states = self._model.run(frames, np.stack([stream.state for stream, _ in batch], axis=1))
+        scores, states = self._model.run(frames, np.stack([stream.state for stream, _, _ in batch], axis=1))
         scored: dict[asyncio.AbstractEventLoop, list[tuple[_Stream, float]]] = defaultdict(list)
-        for row, (stream, _) in enumerate(batch):
+        for row, (stream, _, skipped) in enumerate(batch):
+            scored[stream.loop] += [(stream, stream.score)] * skipped
             stream.state = states[:, row]
             stream.context = frames[row, -_CONTEXT:]
-            scored[stream.loop].append((stream, float(scores[row])))
+            stream.score = float(scores[row])
+            scored[stream.loop].append((stream, stream.score))
         for loop, scores_of_loop in scored.items():
             try:
                 loop.call_soon_threadsafe(_deliver, loop, scores_of_loop)

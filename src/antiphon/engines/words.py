@@ -1,23 +1,31 @@
-"""Words compared: how far a transcript is from what was said."""
+"""Words compared: how far a transcript is from what was said.
+
+Numbers are compared digit by digit, however they are written or said: "4729", "four seven two nine" and "forty-seven
+twenty-nine" are the same four words.
+"""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-_ONES = (
+_BELOW_20 = (
     *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
     *("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"),
 )
-_TENS = ("", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
-_SCALES = ((1_000_000_000, "billion"), (1_000_000, "million"), (1_000, "thousand"), (100, "hundred"))
-_ORDINALS = {
+_SMALL = {word: number for number, word in enumerate(_BELOW_20)}
+_TENS = {
+    word: 10 * number
+    for number, word in enumerate(("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"), 2)
+}
+_SCALES = {"thousand": 1_000, "million": 1_000_000, "billion": 1_000_000_000}
+_IRREGULAR_ORDINALS = {
     **{"one": "first", "two": "second", "three": "third", "five": "fifth", "eight": "eighth", "nine": "ninth"},
     "twelve": "twelfth",
 }
 _SAME = {
-    **{"mr": "mister", "mrs": "missus", "dr": "doctor", "st": "saint", "ok": "okay", "cannot": "can not"},
+    **{"mr": "mister", "mrs": "missus", "dr": "doctor", "ok": "okay", "cannot": "can not"},
     **{"won't": "will not", "can't": "can not", "shan't": "shall not", "let's": "let us"},
 }
 _ENDINGS = (("n't", " not"), ("'m", " am"), ("'re", " are"), ("'ll", " will"), ("'ve", " have"))
@@ -25,20 +33,24 @@ _CURRENCIES = {"$": "dollars", "£": "pounds", "€": "euros"}
 _SYMBOLS = {"%": " percent ", "&": " and ", "+": " plus ", "@": " at ", "=": " equals "}
 _MONEY = re.compile(r"([$£€])\s?(\d[\d,]*)(?:\.(\d\d))?\b")
 _TIME = re.compile(r"\b(\d{1,2}):(\d\d)\b")
-_NUMBER = re.compile(r"(\d[\d,]*)(\.\d+)?(st|nd|rd|th)?(?![\w])|(\d+)")
-_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
+_DECIMAL = re.compile(r"(?<=\d)\.(?=\d)")
+_ORDINAL = re.compile(r"\b(\d\d?)(?:st|nd|rd|th)\b")
+_GROUPING = re.compile(r"(?<=\d),(?=\d{3}\b)")
+_WORD = re.compile(r"\d|[^\W\d_]+(?:'[^\W\d_]+)*")
 
 
 def normalise_words(text: str) -> list[str]:
-    """``text`` as lower-case words, written as they are said: no punctuation, numbers spelled, contractions undone."""
+    """``text`` as lower-case words: no punctuation, numbers as single digits, contractions undone."""
     text = unicodedata.normalize("NFKC", text).lower().replace("’", "'")
-    text = _MONEY.sub(_spell_money, text)
-    text = _TIME.sub(lambda time: f"{_spell(int(time[1]))} {_spell_minutes(time[2])}", text)
-    text = _NUMBER.sub(lambda number: f" {_spell_number(number)} ", text)
+    text = _MONEY.sub(lambda money: f"{money[2]} {_CURRENCIES[money[1]]} {_cents(money[3])}", text)
+    text = _TIME.sub(lambda time: f"{time[1]} {_cents(time[2])}", text)
+    text = _ORDINAL.sub(lambda ordinal: _spell_ordinal(int(ordinal[1])), text)
+    text = _DECIMAL.sub(" point ", _GROUPING.sub("", text))
     for symbol, word in _SYMBOLS.items():
         text = text.replace(symbol, word)
     text = re.sub(r"\b([a-z])\.(?=[a-z]\b)", r"\1", text)  # a.m. is am
-    return [word for said in _WORD.findall(text) for word in _undo_contraction(said).split()]
+    words = [word for said in _WORD.findall(text) for word in _undo_contraction(said).split()]
+    return list(_as_digits(words))
 
 
 def word_errors(reference: Sequence[str], heard: Sequence[str]) -> int:
@@ -69,53 +81,55 @@ def _undo_contraction(word: str) -> str:
     return word.replace("'", "")
 
 
-def _spell(number: int) -> str:
-    if number < 20:
-        return _ONES[number]
-    if number < 100:
-        return _TENS[number // 10] + (f" {_ONES[number % 10]}" if number % 10 else "")
-    for size, name in _SCALES:
-        if number >= size:
-            rest = number % size
-            return f"{_spell(number // size)} {name}" + (f" {_spell(rest)}" if rest else "")
-    raise AssertionError
+def _cents(digits: str | None) -> str:
+    return "" if digits is None or digits == "00" else digits
 
 
-def _spell_digits(digits: str) -> str:
-    return " ".join(_ONES[int(digit)] for digit in digits)
+def _spell_ordinal(number: int) -> str:
+    """``number``, below 100, as an ordinal word."""
+    if number >= 20:
+        tens = list(_TENS)[number // 10 - 2]
+        return f"{tens} {_spell_ordinal(number % 10)}" if number % 10 else f"{tens[:-1]}ieth"
+    word = _BELOW_20[number]
+    return _IRREGULAR_ORDINALS.get(word, f"{word}th")
 
 
-def _spell_minutes(minutes: str) -> str:
-    if minutes == "00":
-        return "o'clock"
-    return f"oh {_ONES[int(minutes)]}" if minutes.startswith("0") else _spell(int(minutes))
+def _as_digits(words: Iterable[str]) -> Iterator[str]:
+    """``words`` with every spelled number as its digits. ``whole`` counts the thousands of it, ``part`` the rest."""
+    whole, part = 0, -1
+    joining = False
+    for word in words:
+        if word == "and" and part > 0 and part % 100 == 0:
+            joining = True  # "two hundred and five"
+            continue
+        number = _SMALL.get(word, _TENS.get(word))
+        if number is not None and number > 0 and _continues(whole, part, number):
+            part += number
+        elif word == "hundred" and 0 < part < 100:
+            part *= 100
+        elif word in _SCALES and part > 0:
+            whole, part = whole + part * _SCALES[word], 0
+        else:
+            yield from _digits(whole, part)
+            if joining:
+                yield "and"
+            whole, part = 0, -1
+            if number is not None:
+                part = number
+            else:
+                yield word
+        joining = False
+    yield from _digits(whole, part)
+    if joining:
+        yield "and"
 
 
-def _spell_money(money: re.Match[str]) -> str:
-    whole = f"{_spell(int(money[2].replace(',', '')))} {_CURRENCIES[money[1]]}"
-    return f"{whole} {_spell(int(money[3]))}" if money[3] and money[3] != "00" else whole
+def _continues(whole: int, part: int, number: int) -> bool:
+    """Whether ``number`` said after ``whole + part`` is the rest of it, not a number of its own."""
+    if part % 100 == 0 and (part > 0 or (part == 0 and whole > 0)):
+        return True
+    return number < 10 and part % 100 >= 20 and part % 10 == 0
 
 
-def _spell_number(number: re.Match[str]) -> str:
-    """Numbers as people say them: years in pairs, five or more bare digits (or a leading 0) digit by digit."""
-    written = number[1] or number[4]
-    digits = written.replace(",", "")
-    if (len(digits) > 1 and digits.startswith("0")) or (len(digits) > 4 and "," not in written):
-        said = _spell_digits(digits)
-    elif len(digits) == 4 and "," not in written and digits[:2] not in ("10", "20") and digits[2:] != "00":
-        low = f"oh {_ONES[int(digits[3])]}" if digits[2] == "0" else _spell(int(digits[2:]))
-        said = f"{_spell(int(digits[:2]))} {low}"
-    else:
-        said = _spell(int(digits))
-    if number[2]:
-        said = f"{said} point {_spell_digits(number[2][1:])}"
-    return _ordinal(said) if number[3] else said
-
-
-def _ordinal(said: str) -> str:
-    *before, last = said.split()
-    if last in _ORDINALS:
-        ordinal = _ORDINALS[last]
-    else:
-        ordinal = f"{last[:-1]}ieth" if last.endswith("y") else f"{last}th"
-    return " ".join([*before, ordinal])
+def _digits(whole: int, part: int) -> str:
+    return str(whole + part) if part >= 0 else ""
