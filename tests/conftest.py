@@ -36,7 +36,7 @@ class RealServer:
 
 
 @asynccontextmanager
-async def _running(folder: Path, config: str) -> AsyncIterator[RealServer]:
+async def running_server(folder: Path, config: str) -> AsyncIterator[RealServer]:
     file, data, log = folder / "antiphon.toml", folder / "data", folder / "server.log"
     file.write_text(config, encoding="utf-8")
     arguments = ["--config", str(file), "--data-dir", str(data)]
@@ -51,7 +51,7 @@ async def _running(folder: Path, config: str) -> AsyncIterator[RealServer]:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def real_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RealServer]:
     """`antiphon serve` with scripted engines: ready in a second, answers anything loud."""
-    async with _running(tmp_path_factory.mktemp("scripted"), SCRIPTED) as server:
+    async with running_server(tmp_path_factory.mktemp("scripted"), SCRIPTED) as server:
         yield server
 
 
@@ -61,5 +61,5 @@ async def embedded_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIter
     folder = load_config().models_dir
     missing = [name for name in DEFAULT_MODELS if state(name, folder) is not State.READY]
     assert not missing, f"fetch {', '.join(missing)} first: make models"
-    async with _running(tmp_path_factory.mktemp("embedded"), "") as server:
+    async with running_server(tmp_path_factory.mktemp("embedded"), "") as server:
         yield server

@@ -178,7 +178,6 @@ class Call:
     def _check_time(self, now: float) -> None:
         agenda, settings = self._talk.agenda, self._settings
         joined = self._talk.joined_at or 0.0
-        reply = self._talk.floor.reply
         if agenda.close_by is not None and now >= agenda.close_by and agenda.closing is not None:
             self._talk.end(now, End(agenda.closing, 1000, agenda.closing.value))
         elif agenda.closing is None and now >= joined + settings.max_duration_s:
@@ -189,6 +188,9 @@ class Call:
             self._talk.stop_reply(now)
         if self._media_idle_s and now >= self._caller.audio_at + self._media_idle_s:
             self._talk.end(now, End(EndReason.CONNECTION_ERROR, 1001, "no audio came for too long"))
+        if self._talk.ended:
+            return
+        reply = self._talk.floor.reply
         if reply is not None and not reply.stopping and now >= reply.alive_at + settings.turns.reply_patience_s:
             self._talk.log(Severity.ERROR, "engine_stalled", "A reply made no progress and was given up.")
             self._talk.stop_reply(now)

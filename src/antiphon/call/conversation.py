@@ -59,6 +59,8 @@ class Conversation:
             self.floor.show()
             if (closed := self.floor.close_if_heard(at)) is not None:
                 self.reply_closed(at, closed)
+                if not closed.reply.playing:
+                    continue  # nobody heard of it: what follows it follows at once
             elif self.floor.ready_to_play():
                 self.floor.begin_playing()
                 self._announce()
@@ -176,6 +178,8 @@ class Conversation:
 
     def fail(self, at: float, *, apologise: bool = True) -> None:
         """Something of ours broke: say so, and give the call up if it goes on."""
+        if self.ended:
+            return
         self._failures += 1
         if self._failures >= FAILURES_IN_A_ROW:
             self.end(at, End(EndReason.SYSTEM_ERROR, 1011, "the agent cannot answer"))
