@@ -9,7 +9,7 @@ import asyncio
 import sys
 
 import numpy as np
-from stage import KEY, RATE, console, metric, scripted_server, show, tone
+from stage import KEY, RATE, console, scripted_server, show, tone
 
 from antiphon.client.caller import join
 from antiphon.client.rest import Api
@@ -40,10 +40,11 @@ async def main(calls: int) -> None:
     async with scripted_server() as url:
         for done in range(AT_ONCE, WARM_UP + calls + 1, AT_ONCE):
             await asyncio.gather(*(one_call(url) for _ in range(AT_ONCE)))
-            resident = await metric(url, "process_resident_memory_bytes")
+            async with Api(url, KEY) as api:
+                resident = await api.metric("process_resident_memory_bytes") or 0.0
+                live = await api.metric("antiphon_live_calls")
             if done >= WARM_UP:
                 measured.append((done - WARM_UP, resident / 1e6))
-        live = await metric(url, "antiphon_live_calls")
     counts, megabytes = np.array(measured).T
     slope = np.polyfit(counts, megabytes, 1)[0]
     rows = [[int(count), f"{megabyte:.1f}"] for count, megabyte in measured]

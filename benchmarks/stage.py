@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import httpx
 import numpy as np
 from rich.console import Console
 from rich.table import Table
@@ -44,15 +43,6 @@ def tone(seconds: float) -> Samples:
     """What scripted voice activity takes for speech."""
     times = np.arange(int(seconds * RATE)) / RATE
     return (8_000 * np.sin(2 * np.pi * 440 * times)).astype(np.int16)
-
-
-async def metric(url: str, name: str) -> float:
-    """One figure of the server's ``/metrics``."""
-    async with httpx.AsyncClient(trust_env=False) as client:
-        for line in (await client.get(f"{url}/metrics")).text.splitlines():
-            if line.startswith(f"{name} "):
-                return float(line.split()[1])
-    raise LookupError(name)
 
 
 def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

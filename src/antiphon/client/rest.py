@@ -56,6 +56,14 @@ class Api:
             return False
         return response.status_code == 200
 
+    async def metric(self, name: str) -> float | None:
+        """A figure of the server's ``/metrics``; ``None`` where it has none of that name."""
+        response = await self._client.get("/metrics")
+        for line in response.text.splitlines():
+            if line.startswith(f"{name} "):
+                return float(line.split()[1])
+        return None
+
     async def _pages(self, path: str) -> list[dict[str, Any]]:
         results: list[dict[str, Any]] = []
         cursor: str | None = None

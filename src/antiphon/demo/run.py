@@ -47,7 +47,7 @@ async def run(options: DemoOptions, console: Console) -> bool:
     with console.status("Listening to what the agent said"):
         judgement = await judge(played, options.open_transcriber())
     _leave(options.out, played, judgement, record)
-    _report(options.out, played, judgement, console)
+    _report(options.out, played, judgement, record, console)
     return not judgement.complaints
 
 
@@ -62,6 +62,7 @@ async def _converse(api: Api, console: Console) -> tuple[Played, dict[str, Any]]
         "call": await api.get_call(call["callId"]),
         "messages": await api.messages(call["callId"]),
         "events": await api.events(call["callId"]),
+        "serverMemoryBytes": await api.metric("process_resident_memory_bytes"),
     }
     return played, record
 
@@ -80,11 +81,13 @@ def _leave(out: Path, played: Played, judgement: Judgement, record: dict[str, An
     (out / "call.json").write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _report(out: Path, played: Played, judgement: Judgement, console: Console) -> None:
+def _report(out: Path, played: Played, judgement: Judgement, record: dict[str, Any], console: Console) -> None:
     console.print()
     console.print(turn_table(played.turns))
     rate = judgement.word_error_rate
     console.print(f"The agent's sound, transcribed back, differs from its transcript in {rate:.1%} of the words.")
+    if (memory := record["serverMemoryBytes"]) is not None:
+        console.print(f"The server held {memory / 1e9:.2f} GB in memory, models included.")
     console.print(f"Left in {out}: caller.wav, agent.wav, call.json")
     for complaint in judgement.complaints:
         console.print(f"[red]{complaint}[/]")
