@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,9 +65,9 @@ async def answer(model: LlamaModel, prompt: Prompt) -> tuple[str, Usage]:
     return "".join(item.text for item in items if isinstance(item, TextDelta)), usage
 
 
-async def begun(task: asyncio.Future[None]) -> None:
-    """Wait until some thread computes."""
-    while not any(thread.name.startswith("llama-") for thread in threading.enumerate()):
+async def begun(model: LlamaModel, conversation: str, task: asyncio.Future[Any]) -> None:
+    """Wait until something is computed for ``conversation``."""
+    while not any(run.prompt.conversation == conversation for run in set(model._runs)):
         await asyncio.wait([task], timeout=0.01)
 
 
@@ -102,7 +103,7 @@ async def test_priming_reads_ahead(model: LlamaModel) -> None:
 
 async def test_a_later_prime_ends_an_earlier_one(model: LlamaModel) -> None:
     early = asyncio.ensure_future(model.prime(ask("twice", "Hello. " * 100)))
-    await begun(early)
+    await begun(model, "twice", early)
     await model.prime(ask("twice", "Hello. " * 4))
     await early
     _, usage = await answer(model, ask("twice", "Hello. " * 4))
@@ -113,7 +114,7 @@ async def test_priming_gives_way_and_is_taken_up_again(model: LlamaModel) -> Non
     long = ask("patient", "Tell me about bread. " * 60)
     await answer(model, ask("urgent", "Are you open today?"))
     priming = asyncio.ensure_future(model.prime(long))
-    await begun(priming)
+    await begun(model, "patient", priming)
     async with aclosing(model.generate(ask("urgent", "Are you open today?"))) as reply:  # type: ignore[type-var]
         assert isinstance(await anext(reply), TextDelta)
         assert not priming.done()
@@ -134,7 +135,7 @@ async def test_closing_a_reply_frees_the_model(model: LlamaModel) -> None:
 async def test_closing_while_the_prompt_is_read_frees_the_model(model: LlamaModel) -> None:
     prompt = ask("reading", "Tell me about bread. " * 100)
     reply = asyncio.ensure_future(answer(model, prompt))
-    await begun(reply)  # type: ignore[arg-type]
+    await begun(model, "reading", reply)
     reply.cancel()
     with pytest.raises(asyncio.CancelledError):
         await reply

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
@@ -39,7 +38,6 @@ class LlamaServer:
         self._context_tokens = context_tokens
         self._slots = slots
         self._server: Any = None
-        self._folder: str | None = None
         self._lock = threading.Lock()
 
     def load(self) -> None:
@@ -80,9 +78,6 @@ class LlamaServer:
         """Free the model. No ``chat`` may be running. Safe to call twice."""
         with self._lock:
             self._server = None
-            if self._folder is not None:
-                shutil.rmtree(self._folder, ignore_errors=True)
-                self._folder = None
 
     def _start(self) -> Any:
         # By default OpenMP's threads spin for milliseconds while they wait for each other, and then any other thread
@@ -92,7 +87,19 @@ class LlamaServer:
         import xllamacpp
 
         os.unsetenv("GOMP_SPINCOUNT")
-        self._folder = tempfile.mkdtemp(prefix="antiphon-")
+        # It insists on listening for HTTP too: then on a socket with a key nobody knows, and at once without a name.
+        with tempfile.TemporaryDirectory(prefix="antiphon-") as folder:
+            params = self._params(xllamacpp)
+            params.hostnames = [os.path.join(folder, "llama.sock")]
+            params.api_keys = [secrets.token_urlsafe(32)]
+            try:
+                return xllamacpp.Server(params)
+            except RuntimeError:
+                raise ModelCorrupt(
+                    f"{self._path} cannot be loaded: it is no GGUF model that llama.cpp knows, or memory is short"
+                ) from None
+
+    def _params(self, xllamacpp: Any) -> Any:
         params = xllamacpp.CommonParams()
         params.model.path = str(self._path)
         params.n_parallel = self._slots
@@ -104,15 +111,7 @@ class LlamaServer:
         params.cache_ram_mib = _SWAP_MIB
         params.prefill_assistant = False
         params.verbosity = _ERRORS_ONLY
-        # It insists on listening for HTTP too: then where nobody else can come, and with a key nobody knows.
-        params.hostnames = [os.path.join(self._folder, "llama.sock")]
-        params.api_keys = [secrets.token_urlsafe(32)]
         params.n_threads_http = 1
         params.ui = False
         params.endpoint_slots = False
-        try:
-            return xllamacpp.Server(params)
-        except RuntimeError:
-            raise ModelCorrupt(
-                f"{self._path} cannot be loaded: it is no GGUF model that llama.cpp knows, or memory is short"
-            ) from None
+        return params
