@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from antiphon.errors import EngineError, ModelCorrupt, ModelMissing
+from antiphon.errors import EngineError, ModelCorrupt, ModelMissing, SetupError
 
 _BATCH = 64
 """Prompt tokens read between two looks at whether anybody still wants the answer."""
@@ -84,9 +84,15 @@ class LlamaServer:
         # that wants a core (voice activity, the event loop) makes generation ten times slower; never to spin costs a
         # third of the speed. OpenMP looks at this once, when it is loaded.
         os.putenv("GOMP_SPINCOUNT", "500")
-        import xllamacpp
-
-        os.unsetenv("GOMP_SPINCOUNT")
+        try:
+            import xllamacpp
+        except ImportError as error:
+            raise SetupError(
+                f"llama.cpp cannot be loaded: {error}; the embedded language model needs the system's OpenMP "
+                "(Debian: apt-get install libgomp1)"
+            ) from None
+        finally:
+            os.unsetenv("GOMP_SPINCOUNT")
         # It insists on listening for HTTP too: then on a socket with a key nobody knows, and at once without a name.
         with tempfile.TemporaryDirectory(prefix="antiphon-") as folder:
             params = self._params(xllamacpp)
