@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from hypothesis import given, settings
@@ -97,6 +98,7 @@ class Watch:
     stopped: set[int] = field(default_factory=set)
     ends: int = 0
     cleared: bool = False
+    stuck: bool = False
 
     def take(self, action: act.Action) -> None:
         assert self.ends == 0, "nothing follows the end"
@@ -155,8 +157,9 @@ def drive(call: Call, script: list[tuple[float, object]]) -> Watch:
 
     call.receive(ev.Joined(now))
     settle()
-    for wait, step in script:
-        target = now + wait
+
+    def wait_until(target: float) -> None:
+        nonlocal now
         while (deadline := call.deadline) is not None and deadline <= target:
             before = deadline
             now = max(now, deadline)
@@ -164,6 +167,9 @@ def drive(call: Call, script: list[tuple[float, object]]) -> Watch:
             settle()
             assert call.deadline is None or call.deadline > before, "a deadline that passed is not asked for again"
         now = target
+
+    for wait, step in script:
+        wait_until(now + wait)
         match step:
             case ("speech", int(frames), bool(speaking)):
                 for _ in range(frames):
@@ -180,7 +186,17 @@ def drive(call: Call, script: list[tuple[float, object]]) -> Watch:
             case _:
                 call.tick(now)
                 settle()
+    watch.stuck = not comes_to_rest(call, lambda: wait_until(now + 10.0))
     return watch
+
+
+def comes_to_rest(call: Call, ten_seconds: Callable[[], None]) -> bool:
+    """Whether a call whose engines have all died stops to think, to speak, or to wait for words, sooner or later."""
+    for _ in range(30):
+        ten_seconds()
+        if call.ended or (call.state is AgentState.LISTENING and not call._talk.caller_has_floor):
+            return True
+    return False
 
 
 @settings(max_examples=250, deadline=None)
@@ -195,6 +211,7 @@ def test_whatever_happens(setup: CallSettings, script: list[tuple[float, object]
         assert [ordinal for ordinal, _ in watch.ordinals] == sorted(ordinal for ordinal, _ in watch.ordinals)
     assert user == sorted(user)
     assert watch.ends <= 1
+    assert not watch.stuck
     kept = [message.ordinal for message in call.messages]
     assert kept == sorted(set(kept))
     for message in call.messages:

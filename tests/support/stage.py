@@ -53,6 +53,8 @@ class Engines:
     stalls: bool = False
     deaf: bool = False
     """The transcriber never answers."""
+    delays: dict[int, float] = field(default_factory=dict)
+    """``transcription_s`` of single utterances."""
     unheard_of: dict[tuple[int, int], int] = field(default_factory=dict)
     """How often the transcriber fails on a revision of an utterance."""
 
@@ -225,16 +227,17 @@ class Stage:
 
     def _transcribe(self, utterance: int, revision: int) -> None:
         engines = self.engines
+        delay = engines.delays.get(utterance, engines.transcription_s)
         if engines.deaf:
             return
         if engines.unheard_of.get((utterance, revision), 0):
             engines.unheard_of[utterance, revision] -= 1
-            self._answer(engines.transcription_s, lambda at: ev.TranscriptionFailed(at, utterance, revision, "broken"))
+            self._answer(delay, lambda at: ev.TranscriptionFailed(at, utterance, revision, "broken"))
             return
         if utterance not in self._texts:
             self._texts[utterance] = next(self._words, f"utterance {utterance}")
         text = self._texts[utterance]
-        self._answer(engines.transcription_s, lambda at: ev.Transcribed(at, utterance, revision, text))
+        self._answer(delay, lambda at: ev.Transcribed(at, utterance, revision, text))
 
     def _generate(self, wish: act.Generate) -> None:
         engines, reply = self.engines, wish.reply

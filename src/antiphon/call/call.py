@@ -21,6 +21,9 @@ from antiphon.call.settings import CallSettings
 
 MEDIA_IDLE_AT_LEAST_S = 10.0
 
+_STILL_TAKEN = (ev.Transcribed, ev.TranscriptionFailed, ev.PlayoutStopped)
+"""Events that are of interest while a call is ending: what was said before."""
+
 
 class Call:
     """The pure core of one call."""
@@ -51,8 +54,11 @@ class Call:
         """When ``tick`` must be called at the latest; ``None``: not before another event."""
         if self._talk.joined_at is None or self._talk.ended:
             return None
+        if self._talk.ending:
+            return self._talk.last_words_by
         reply = self._talk.floor.reply
         candidates = [
+            self._talk.hearing.words_by,
             self._talk.turn.deadline,
             self._talk.agenda.greeting_due if reply is None and not self._talk.caller_has_floor else None,
             self._talk.agenda.close_by,
@@ -77,7 +83,7 @@ class Call:
             self._join(event.at)
         elif self._talk.joined_at is None:
             return
-        else:
+        elif not self._talk.ending or isinstance(event, _STILL_TAKEN):
             self._dispatch(event)
         self._talk.advance(event.at)
 
@@ -85,7 +91,12 @@ class Call:
         """Let time pass."""
         if self._talk.joined_at is None or self._talk.ended:
             return
+        if self._talk.ending:
+            if now >= (self._talk.last_words_by or now):
+                self._talk.finish()
+            return
         self._caller.take_facts(now, self._talk.turn.tick(now))
+        self._talk.give_up_late_words(now)
         self._check_time(now)
         self._talk.advance(now)
 
@@ -98,9 +109,7 @@ class Call:
             case ev.Transcribed(at=at, utterance=utterance, revision=revision, text=text):
                 self._caller.take_words(at, utterance, revision, text.strip())
             case ev.TranscriptionFailed(at=at, utterance=utterance, revision=revision, reason=reason):
-                self._talk.log(Severity.ERROR, "transcription_failed", reason)
-                if self._talk.hearing.take_words(utterance, revision, "", at):
-                    self._talk.fail(at)
+                self._talk.words_failed(at, utterance, revision, reason)
             case ev.UserTextReceived():
                 self._caller.take_text(event)
             case ev.ForcedMessageReceived():

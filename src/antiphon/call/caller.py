@@ -9,7 +9,6 @@ from antiphon.call.actions import OpenUtterance
 from antiphon.call.agenda import Line
 from antiphon.call.conversation import Conversation
 from antiphon.call.endpointing import FRAME_S, Began, Confirmed, Dropped, Paused, Phase, Resumed, TurnEnded, TurnFact
-from antiphon.call.hearing import HeardTurn
 from antiphon.call.history import Span
 from antiphon.call.messages import Modality, Severity, UserStartedSpeaking, UserStoppedSpeaking
 from antiphon.call.reply import Origin
@@ -76,13 +75,7 @@ class Caller:
                 case TurnEnded(utterance=utterance, revision=revision):
                     self._talk.emit(UserStoppedSpeaking())
                     self._talk.silence.caller_was_active()
-                    self._end_turn(utterance, revision)
-
-    def _end_turn(self, utterance: int, revision: int) -> None:
-        joined, turn = self._talk.joined_at or 0.0, self._talk.turn
-        audio = Span(turn.start_audio_s, turn.speech_end_audio_s)
-        wall = Span(turn.start_at - joined, turn.speech_end_at - joined)
-        self._talk.hearing.end(HeardTurn(utterance, revision, audio, wall, turn.speech_end_at))
+                    self._talk.end_turn(at, utterance, revision)
 
     def take_words(self, at: float, utterance: int, revision: int, text: str) -> None:
         """The words of an utterance have come."""

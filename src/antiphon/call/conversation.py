@@ -39,6 +39,8 @@ class Conversation:
         self.ended = False
         self._announced = AgentState.IDLE
         self._ending: End | None = None
+        self.last_words_by: float | None = None
+        """When the call ends at the latest, once it is ending."""
         self._answering: HeardTurn | None = None
         self._failures = 0
 
@@ -46,6 +48,16 @@ class Conversation:
     def state(self) -> AgentState:
         """What the agent is doing."""
         return AgentState.IDLE if self.joined_at is None or self.ended else self.floor.state
+
+    @property
+    def ending(self) -> bool:
+        """Only the caller's last words are still awaited."""
+        return self._ending is not None
+
+    @property
+    def closing(self) -> bool:
+        """Nothing the caller says is answered any more."""
+        return self.agenda.closing is not None or self.ending
 
     @property
     def caller_has_floor(self) -> bool:
@@ -57,6 +69,11 @@ class Conversation:
         """Do what has become possible, until nothing more is."""
         while not self.ended:
             self.floor.show()
+            if self.ending:
+                self._take_whole_turns()
+                if self.floor.reply is None and not self.hearing.waiting:
+                    self.finish()
+                break
             if (closed := self.floor.close_if_heard(at)) is not None:
                 self.reply_closed(at, closed)
                 if not closed.reply.playing:
@@ -75,18 +92,18 @@ class Conversation:
             self.silence.busy()
 
     def _take_floor(self, at: float) -> bool:
-        """Begin the next reply if the floor is free and one is wanted."""
-        self._take_whole_turns(at)
+        """Begin the next reply, or the end, if the floor is free and one is wanted."""
+        self._take_whole_turns()
         agenda, floor = self.agenda, self.floor
-        if floor.reply is not None or self._ending is not None:
+        if floor.reply is not None:
             return False
         if agenda.lines and (agenda.lines[0].over_caller or agenda.closing or not self.caller_has_floor):
             floor.say(at, agenda.lines.popleft())
             return True
         if agenda.closing:
             self.end(at, End(agenda.closing, 1000, agenda.closing.value))
-            return False
-        if agenda.answer_owed and (agenda.answer_over_caller or not self.caller_has_floor):
+            return True
+        if agenda.answer_owed and (agenda.answer_over_caller or not self.caller_has_floor) and self._knows_all():
             self._answer(at)
             return True
         if agenda.greeting_due is not None and at >= agenda.greeting_due and not self.caller_has_floor:
@@ -94,27 +111,36 @@ class Conversation:
             return True
         return False
 
-    def _take_whole_turns(self, at: float) -> None:
+    def _take_whole_turns(self) -> None:
         """Put turns whose words are known into history, unless an uninterruptible reply is to be heard first."""
-        hears_itself = self.settings.speech_model
+        hears_itself = self.settings.speech_model and not self.closing
+        reply = None if self.ending else self.floor.reply
         for turn in list(self.hearing.waiting):
+            if turn.ordinal is not None:
+                continue
             if turn.text is None and not hears_itself:
                 break
-            if turn.ordinal is None:
-                reply = self.floor.reply
-                if reply is not None and (reply.stopping or not reply.interruptible):
-                    break
-                if reply is not None or turn.text == "" or self.agenda.closing:
-                    self._forget_turn(turn)
-                    continue
-                turn.ordinal = self.history.take_ordinal()
+            if reply is not None and (reply.stopping or not reply.interruptible):
+                break
+            if turn.text == "" or (reply is not None and turn.started_at >= reply.began_at):
+                self._forget_turn(turn)
+                continue
+            turn.ordinal = self.history.take_ordinal()
+            if not self.closing:
                 self._answering = turn
                 self.agenda.owe_answer()
-            if turn.text is not None:
+        for turn in list(self.hearing.waiting):
+            # A speech model is to have the sound of the turn it answers, and not its words as well.
+            to_be_heard = hears_itself and turn is self._answering and self.agenda.answer_owed
+            if turn.ordinal is not None and turn.text is not None and not to_be_heard:
                 self.hearing.waiting.remove(turn)
                 if turn.text:
                     self.record_user(Modality.VOICE, turn.ordinal, turn.text, turn.audio_span, turn.wall_span)
                 self.out.append(self.hearing.release(turn.utterance))
+
+    def _knows_all(self) -> bool:
+        """The words of all turns are in history, but for the one that a speech model is to hear."""
+        return all(turn is self._answering for turn in self.hearing.waiting if turn.ordinal is not None)
 
     def _forget_turn(self, turn: HeardTurn) -> None:
         """No words, or said over a reply without interrupting it: no turn."""
@@ -136,7 +162,7 @@ class Conversation:
             if draft.origin == Origin(turn.utterance, text, self.history.version - recorded):
                 self.floor.commit_draft(at, timings)
                 return
-        audio_of = turn.utterance if turn is not None and self.settings.speech_model else None
+        audio_of = turn.utterance if turn in self.hearing.waiting and turn is not None else None
         self.floor.answer(at, self.prompt(), timings, audio_of)
 
     def _greet(self, at: float) -> None:
@@ -166,9 +192,7 @@ class Conversation:
             self.fail(at, apologise=False)
         if reply.end is EndBehavior.HANG_UP_STRICT or (reply.end is EndBehavior.HANG_UP_SOFT and not closed.cut):
             self.close(at, EndReason.AGENT_HANGUP)
-        if self._ending is not None:
-            self._finish()
-        elif reply.playing:
+        if reply.playing:
             self.prime()
 
     def close(self, at: float, reason: EndReason) -> None:
@@ -187,25 +211,62 @@ class Conversation:
             self.agenda.lines.appendleft(Line(APOLOGY))
 
     def end(self, at: float, end: End) -> None:
-        """End now. What was heard of a reply is put on record first; the first reason stands."""
+        """End as soon as the caller's last words are known; the first reason stands.
+
+        What was heard of a reply is put on record, and nothing is begun any more.
+        """
         if self._ending is not None:
             return
         closing = self.agenda.closing
         self._ending = end if closing is None else End(closing, end.close_code, end.text)
+        self.last_words_by = at + self.settings.turns.last_words_patience_s
         self.floor.drop_draft()
         self.stop_reply(at)
-        if self.floor.reply is None:
-            self._finish()
+        turn = self.turn
+        if turn.confirmed and turn.phase is Phase.PAUSING:
+            self.end_turn(at, turn.utterance, turn.revision)
+        elif turn.confirmed and turn.phase is Phase.SPEAKING:
+            self.out += self.hearing.ask(turn.utterance, turn.revision + 1)
+            self.end_turn(at, turn.utterance, turn.revision + 1)
 
-    def _finish(self) -> None:
-        if self.ended or self._ending is None:
+    def finish(self) -> None:
+        """The end, with what is known by now."""
+        if self._ending is not None and not self.ended:
+            self.ended = True
+            self.out.append(self._ending)
+
+    def end_turn(self, at: float, utterance: int, revision: int) -> None:
+        """The caller's turn is over, its words are to come."""
+        joined, turn = self.joined_at or 0.0, self.turn
+        audio = Span(turn.start_audio_s, turn.speech_end_audio_s)
+        wall = Span(turn.start_at - joined, turn.speech_end_at - joined)
+        words_by = at + self.settings.turns.transcription_patience_s
+        heard = HeardTurn(utterance, revision, audio, wall, turn.start_at, turn.speech_end_at, words_by)
+        self.out += self.hearing.end(heard)
+
+    def words_failed(self, at: float, utterance: int, revision: int, reason: str) -> None:
+        """The transcriber has failed on a revision: it may try once more when the caller has ended on that one."""
+        turn = self.hearing.awaited(utterance, revision)
+        if turn is not None and turn.asked_again:
+            self._give_up_words(at, turn, "transcription_failed", reason)
             return
-        while (turn := self.hearing.pop_whole()) is not None:
-            if turn.text:
-                ordinal = self.history.take_ordinal() if turn.ordinal is None else turn.ordinal
-                self.record_user(Modality.VOICE, ordinal, turn.text, turn.audio_span, turn.wall_span)
-        self.ended = True
-        self.out.append(self._ending)
+        self.log(Severity.WARNING, "transcription_failed", reason)
+        if turn is not None:
+            self.out += self.hearing.ask_again(turn)
+        else:
+            self.hearing.lose_words(utterance, revision)
+
+    def give_up_late_words(self, now: float) -> None:
+        """The caller does not wait for ever for a transcriber that gives no answer."""
+        for turn in self.hearing.waiting:
+            if turn.text is None and now >= turn.words_by:
+                self._give_up_words(now, turn, "engine_stalled", "The transcriber gave no answer and was given up.")
+
+    def _give_up_words(self, at: float, turn: HeardTurn, kind: str, reason: str) -> None:
+        self.log(Severity.ERROR, kind, reason)
+        turn.text, turn.transcribed_at = "", at
+        if not self.settings.speech_model:
+            self.fail(at)
 
     def record_user(self, modality: Modality, ordinal: int, text: str, audio: Span, wall: Span) -> None:
         """A turn of the caller's is whole: history, transcript, record."""
@@ -220,11 +281,11 @@ class Conversation:
 
     def prime(self) -> None:
         """Let the model read what it knows of the next prompt."""
-        if not self.agenda.closing:
+        if not self.closing:
             self.out.append(Prime(self.prompt()))
 
     def _announce(self) -> None:
-        if self.state is not self._announced and not self.ended:
+        if self.state is not self._announced and not self.ended and not self.ending:
             self._announced = self.state
             self.emit(StateChanged(self._announced))
 

@@ -67,7 +67,7 @@ class Floor:
         assert self.draft is not None
         reply, self.draft = self.draft, None
         timings.first_text, timings.first_sound = reply.timings.first_text, reply.timings.first_sound
-        reply.timings, reply.alive_at = timings, at
+        reply.timings, reply.alive_at, reply.began_at = timings, at, at
         reply.committed = True
         self.reply = reply
 
@@ -94,7 +94,7 @@ class Floor:
 
     def _new(self, at: float) -> Reply:
         self._numbers += 1
-        return Reply(self._numbers, self.modality, self._rate, started_at=at, alive_at=at)
+        return Reply(self._numbers, self.modality, self._rate, started_at=at, began_at=at, alive_at=at)
 
     # Stopping
 

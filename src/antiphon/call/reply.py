@@ -59,6 +59,8 @@ class Reply:
     position: int = 0
     shown: int = 0
     started_audio_s: float = 0.0
+    began_at: float = 0.0
+    """When it took the floor."""
     started_at: float = 0.0
     alive_at: float = 0.0
     timings: Timings = field(default_factory=Timings)

@@ -78,6 +78,12 @@ class TurnSettings:
     reply_patience_s: float = 20.0
     """Longest wait for an engine that gives no sign of life in a reply."""
 
+    transcription_patience_s: float = 10.0
+    """Longest wait for the words of a turn that the caller has ended."""
+
+    last_words_patience_s: float = 3.0
+    """Longest time that the end of a call waits for what the caller said last."""
+
     farewell_patience_s: float = 30.0
     """Longest time that last words may take."""
 

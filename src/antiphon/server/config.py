@@ -84,6 +84,14 @@ class Turns(Settings):
         default=_TURNS.reply_patience_s,
         description="Longest wait for an engine that gives no sign of life in a reply, seconds.",
     )
+    transcription_patience_s: Seconds = Field(
+        default=_TURNS.transcription_patience_s,
+        description="Longest wait for the words of a turn that the caller has ended, seconds.",
+    )
+    last_words_patience_s: Seconds = Field(
+        default=_TURNS.last_words_patience_s,
+        description="Longest time that the end of a call waits for what the caller said last, seconds.",
+    )
     farewell_patience_s: Seconds = Field(
         default=_TURNS.farewell_patience_s, description="Longest time that last words may take, seconds."
     )
