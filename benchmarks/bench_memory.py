@@ -16,7 +16,8 @@ from antiphon.client.rest import Api
 from antiphon.client.voice import Voice
 
 AT_ONCE = 20
-WARM_UP = 40
+WARM_UP = 200
+"""SQLite fills its page caches for so long; what comes after is what a call leaves behind."""
 
 
 async def one_call(url: str) -> None:
