@@ -42,6 +42,7 @@ class ServerWebSocket:
         self._websocket = websocket
         self._queue: deque[bytes | str] = deque()
         self._queued_bytes = 0
+        self._queued_audio = 0
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -81,9 +82,12 @@ class ServerWebSocket:
 
     def drop_audio(self) -> None:
         """Forget the audio that is queued and not sent; messages stay."""
+        if not self._queued_audio:
+            return  # looking through what is queued for a client that does not read costs everybody
         kept: deque[bytes | str] = deque(item for item in self._queue if isinstance(item, str))
         self._queue = kept
-        self._queued_bytes = sum(len(item) for item in kept)
+        self._queued_bytes -= self._queued_audio
+        self._queued_audio = 0
 
     async def close(self, code: int, reason: str) -> None:
         """Send what is queued, then close."""
@@ -105,10 +109,15 @@ class ServerWebSocket:
             self.drop_audio()
             if self._queued_bytes + len(item) > MOST_QUEUED_BYTES:
                 return
-        self._queued_bytes += len(item)
+        self._count(item, 1)
         self._queue.append(item)
         self._idle.clear()
         self._wake.set()
+
+    def _count(self, item: bytes | str, sign: int) -> None:
+        self._queued_bytes += sign * len(item)
+        if isinstance(item, bytes):
+            self._queued_audio += sign * len(item)
 
     async def _send_all(self) -> None:
         try:
@@ -117,7 +126,7 @@ class ServerWebSocket:
                 self._wake.clear()
                 while self._queue:
                     item = self._queue.popleft()
-                    self._queued_bytes -= len(item)
+                    self._count(item, -1)
                     kind = "bytes" if isinstance(item, bytes) else "text"
                     await self._websocket.send({"type": "websocket.send", kind: item})
                 self._idle.set()
