@@ -35,6 +35,12 @@ JUDGED_S = 8.0
 MOST_REJECTED_LOGGED = 20
 """Bad messages of one client that are noted as call events; the rest are only counted."""
 
+HEARD_AT_ONCE_BYTES = 9_600
+"""Of one binary frame: 0.1 s at 48 kHz. A frame of a minute must not make other calls wait."""
+
+PARSED_AT_ONCE = 8_192
+"""Characters of a text frame that is parsed here; a longer one is parsed in a thread."""
+
 RECORDING_JITTER_S = 0.03
 """Sound that was heard within this of where the last ended is put on record without a gap."""
 
@@ -130,13 +136,20 @@ class Session:
         while True:
             match await self._medium.receive():
                 case AudioIn(data=data):
-                    self._hear(data)
+                    await self._hear_all(data)
                 case TextIn(text=text):
-                    self._take_text(text)
+                    await self._take_text(text)
                 case Closed(code=code, clean=clean):
                     reason = EndReason.HANGUP if clean else EndReason.CONNECTION_ERROR
                     self.end(reason, code, "the client left" if clean else "the connection broke")
                     return
+            await asyncio.sleep(0)  # other calls have their turn, however fast this client sends
+
+    async def _hear_all(self, data: bytes) -> None:
+        for start in range(0, len(data), HEARD_AT_ONCE_BYTES):
+            if start:
+                await asyncio.sleep(0)
+            self._hear(data[start : start + HEARD_AT_ONCE_BYTES])
 
     def _hear(self, data: bytes) -> None:
         samples = self._listener.hear(data, self._now() - self._joined_at)
@@ -147,11 +160,13 @@ class Session:
             text = "Audio comes in faster than real time; what is more than 10 s ahead is dropped."
             self._note(CallEvent(Severity.WARNING, "audio_overflow", text))
 
-    def _take_text(self, text: str) -> None:
+    async def _take_text(self, text: str) -> None:
         try:
-            self._take_message(parse(text))
+            message = parse(text) if len(text) <= PARSED_AT_ONCE else await asyncio.to_thread(parse, text)
         except MessageError as error:
             self._reject(str(error))
+        else:
+            self._take_message(message)
 
     def _take_message(self, message: Incoming) -> None:
         event = event_of(message, self._now())

@@ -21,6 +21,9 @@ from antiphon.wire import json_text
 MAIN_THREAD = "UI"
 """The thread that is the call itself."""
 
+MAX_CHARACTERS = 1_048_576
+"""Of one message, as much as a REST body may have: reading JSON holds up everything else in the process."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ping:
@@ -138,6 +141,8 @@ Incoming: TypeAlias = (
 
 def parse(text: str) -> Incoming:
     """One text frame. Raises :class:`MessageError`, never anything else."""
+    if len(text) > MAX_CHARACTERS:
+        raise MessageError(f"a message of more than {MAX_CHARACTERS} characters is not taken")
     try:
         value = json_text.decode(text)
     except json_text.BadJson as error:
