@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 import socket
 import sys
@@ -115,8 +116,18 @@ async def _load(engines: Engines, readiness: Readiness, server: Server) -> None:
         raise SetupError(
             f"the {' '.join(readiness.missing)} cannot be loaded: {type(error).__name__}: {error}"
         ) from None
+    settle_memory()
     readiness.missing.clear()
     _log.info("ready", after_s=round(asyncio.get_running_loop().time() - started, 1))
+
+
+def settle_memory() -> None:
+    """What is there by now stays for good: the collector need not look through it again.
+
+    It takes 85 ms for that, in which no call's audio is sent, and is longer than most clients' buffers.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def prepare_folder(folder: Path) -> None:
