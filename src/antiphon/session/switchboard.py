@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import hmac
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -77,6 +78,7 @@ class Switchboard:
         self._max_live_calls = max_live_calls
         self._pacer = Pacer()
         self._sessions: dict[str, Session] = {}
+        self._joining: set[str] = set()
         self._join_urls: dict[str, str] = {}
         self._unprompted: set[str] = set()
         self._timeouts: dict[str, asyncio.TimerHandle] = {}
@@ -156,6 +158,10 @@ class Switchboard:
         self._unprompted.discard(call_id)
         self._spawn(self._end_record(call_id, EndReason.UNJOINED))
 
+    def _knows(self, call_id: str, token: str) -> bool:
+        url = self._join_urls.get(call_id)
+        return url is not None and hmac.compare_digest(url.partition("token=")[2].encode(), token.encode())
+
     def _forget_join(self, call_id: str) -> None:
         self._join_urls.pop(call_id, None)
         if (timeout := self._timeouts.pop(call_id, None)) is not None:
@@ -169,6 +175,17 @@ class Switchboard:
             self._check_room()
         except Overloaded as error:
             raise self._refuse(1013, error.detail) from None
+        if call_id in self._joining or not self._knows(call_id, token):
+            return await self._claim(call_id, token, client_version)
+        # The place is taken from here on: many who come at once would all find the last one free.
+        self._joining.add(call_id)
+        try:
+            return await self._claim(call_id, token, client_version)
+        except BaseException:
+            self._joining.discard(call_id)
+            raise
+
+    async def _claim(self, call_id: str, token: str, client_version: str | None) -> JoinTicket:
         claim = await self._repositories.calls.claim_join(call_id, _hash(token), _now())
         if claim is not JoinClaim.JOINED:
             raise self._refuse(*_REFUSALS[claim])
@@ -186,6 +203,7 @@ class Switchboard:
     async def serve(self, ticket: JoinTicket, medium: Medium) -> None:
         """Serve a joined call to its end, and put its end on record."""
         call = ticket.call
+        self._joining.discard(call.call_id)
         session = self._session(ticket, medium)
         self._unprompted.discard(call.call_id)
         self._sessions[call.call_id] = session
@@ -286,7 +304,7 @@ class Switchboard:
     def _check_room(self) -> None:
         if self._closing:
             raise Overloaded("the server is stopping")
-        if len(self._sessions) >= self._max_live_calls:
+        if len(self._sessions) + len(self._joining) >= self._max_live_calls:
             raise Overloaded(f"all {self._max_live_calls} places for calls are taken")
 
     async def _end_record(self, call_id: str, reason: EndReason) -> None:
