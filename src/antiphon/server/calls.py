@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import JSONResponse, Response
 
 from antiphon.errors import InvalidRequest, MessageError, WrongState
-from antiphon.server.body import json_body
+from antiphon.server.body import json_body, parsed_body
 from antiphon.server.common import (
     Cursor,
     PageSize,
@@ -46,7 +46,7 @@ async def calls_create(
     for name, value in (("priorCallId", prior_call_id), ("throttle", throttle)):
         if value is not None:
             raise InvalidRequest.of(name, "is not possible on this server yet")
-    wanted = parse_call_request(await json_body(request, serving.config.limits.max_body_bytes))
+    wanted = await parsed_body(request, serving.config.limits.max_body_bytes, parse_call_request)
     serving.readiness.require()
     base = "ws" + public_url(request, serving.config).removeprefix("http")
     call = await serving.switchboard.create(wanted, base, greeting_prompt=greeting_prompt)

@@ -22,7 +22,7 @@ from antiphon.wire.call_parts import (
     TimedMessage,
     VadSettings,
 )
-from antiphon.wire.fields import Flag, JsonObject, Number, PositiveDuration, StringMap, Text, WireModel, wrong
+from antiphon.wire.fields import Flag, JsonObject, Many, Number, PositiveDuration, StringMap, Text, WireModel, wrong
 from antiphon.wire.medium import CallMedium, WebRtcMedium
 from antiphon.wire.tools import SelectedTool
 from antiphon.wire.voices import ExternalVoice
@@ -56,12 +56,12 @@ class CallRequest(WireModel):
     voice: Text | None = None
     external_voice: ExternalVoice | None = None
     language_hint: Annotated[Text, AfterValidator(_language)] | None = None
-    initial_messages: tuple[InitialMessage, ...] = ()
+    initial_messages: Many[InitialMessage] = ()
     join_timeout: PositiveDuration = 30.0
     max_duration: PositiveDuration = 3600.0
     time_exceeded_message: Text | None = None
-    inactivity_messages: tuple[TimedMessage, ...] = ()
-    selected_tools: tuple[SelectedTool, ...] = ()
+    inactivity_messages: Many[TimedMessage] = ()
+    selected_tools: Many[SelectedTool] = ()
     medium: CallMedium = CallMedium()
     recording_enabled: Flag = False
     first_speaker: Literal["FIRST_SPEAKER_AGENT", "FIRST_SPEAKER_USER"] | None = None
@@ -76,7 +76,7 @@ class CallRequest(WireModel):
     callbacks: Callbacks | None = None
     voice_overrides: ExternalVoice | None = None
     retention_policy: Literal["CALL_RETENTION_POLICY_RETAIN", "CALL_RETENTION_POLICY_AUTO_DELETE"] | None = None
-    shared_secrets: tuple[Text, ...] = ()
+    shared_secrets: Many[Text] = ()
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:
