@@ -21,6 +21,8 @@ class Line:
     end: EndBehavior = EndBehavior.NOTHING
     over_caller: bool = False
     """Does not wait for the caller to finish."""
+    insists: bool = False
+    """Is said later, if the caller interrupted it before a word of it was heard."""
 
 
 @dataclass(slots=True)

@@ -159,9 +159,8 @@ class Call:
                 if reply is self._talk.floor.draft:
                     self._talk.floor.drop_draft()
                 else:
+                    reply.broken_off = True
                     self._talk.floor.finish_writing(at, reply)
-                    if not reply.text:
-                        self._talk.fail(at)
             case ev.SpeechMade():
                 self._talk.floor.made(reply, event)
             case ev.SpeakingFailed(clause=clause, reason=reason):
@@ -181,7 +180,8 @@ class Call:
         first = self._settings.first_speaker
         if first.greeting is not None:
             self._talk.agenda.greeting_due = at + first.greeting.delay_s
-        if not (first.agent and first.greeting and first.greeting.delay_s == 0):
+        generates_at_once = first.greeting is not None and not first.greeting.text and first.greeting.delay_s == 0
+        if not generates_at_once:
             self._talk.prime()
 
     def _check_time(self, now: float) -> None:
@@ -197,14 +197,12 @@ class Call:
             self._talk.stop_reply(now)
         if self._media_idle_s and now >= self._caller.audio_at + self._media_idle_s:
             self._talk.end(now, End(EndReason.CONNECTION_ERROR, 1001, "no audio came for too long"))
-        if self._talk.ended:
-            return
         reply = self._talk.floor.reply
         if reply is not None and not reply.stopping and now >= reply.alive_at + settings.turns.reply_patience_s:
             self._talk.log(Severity.ERROR, "engine_stalled", "A reply made no progress and was given up.")
             self._talk.stop_reply(now)
             self._talk.fail(now)
-        if (message := self._talk.silence.due(now)) is not None:
+        if not self._talk.closing and (message := self._talk.silence.due(now)) is not None:
             agenda.lines.append(Line(message.text, end=message.end))
 
     @property

@@ -10,7 +10,7 @@ from antiphon.call.agenda import Line
 from antiphon.call.conversation import Conversation
 from antiphon.call.endpointing import FRAME_S, Began, Confirmed, Dropped, Paused, Phase, Resumed, TurnEnded, TurnFact
 from antiphon.call.history import Span
-from antiphon.call.messages import Modality, Severity, UserStartedSpeaking, UserStoppedSpeaking
+from antiphon.call.messages import Modality, UserStartedSpeaking, UserStoppedSpeaking
 from antiphon.call.reply import Origin
 
 OVERLAP_GAP_FRAMES = 3
@@ -27,6 +27,8 @@ class Caller:
         self._overlapped = 0
         self._overlap_s = 0.0
         self._overlap_gap = 0
+        self._overlap_counts = True
+        """Not while the caller only goes on with what was being said when the agent cut in."""
 
     def hear(self, event: ev.SpeechScored) -> None:
         """One scored frame of the caller's audio."""
@@ -38,21 +40,26 @@ class Caller:
 
     def _count_overlap(self, at: float, speech: bool) -> None:
         reply = self._talk.floor.reply
-        if reply is None or not reply.interruptible or reply.number != self._overlapped:
-            self._overlapped = reply.number if reply is not None else 0
-            self._overlap_s = 0.0
         if reply is None or not reply.interruptible:
+            self._overlapped = 0
             return
-        if speech:
-            self._overlap_s += FRAME_S
-            self._overlap_gap = 0
-            if self._overlap_s >= self._talk.settings.vad.interruption_s - 1e-6 and not reply.stopping:
-                self._talk.log(Severity.INFO, "interruption", "The caller spoke over the agent.")
-                self._talk.stop_reply(at)
-        else:
+        if reply.number != self._overlapped:
+            self._overlapped = reply.number
+            self._overlap_s, self._overlap_gap = 0.0, 0
+            turn = self._talk.turn
+            self._overlap_counts = not (reply.over_caller and turn.confirmed and turn.phase is not Phase.QUIET)
+        if not speech:
             self._overlap_gap += 1
             if self._overlap_gap >= OVERLAP_GAP_FRAMES:
                 self._overlap_s = 0.0
+                self._overlap_counts = True
+            return
+        self._overlap_gap = 0
+        if self._overlap_counts:
+            self._overlap_s += FRAME_S
+            vad = self._talk.settings.vad
+            if self._overlap_s >= (vad.interruption_s if reply.playing else vad.going_on_s) - 1e-6:
+                self._talk.interrupt(at)
 
     def take_facts(self, at: float, facts: Iterable[TurnFact]) -> None:
         """What the turn machine made of the caller's sound, or of its absence."""
@@ -61,7 +68,6 @@ class Caller:
                 case Began(utterance=utterance):
                     self._talk.out.append(OpenUtterance(utterance))
                 case Confirmed():
-                    self._talk.agenda.greeting_due = None
                     self._talk.silence.caller_was_active()
                     self._talk.emit(UserStartedSpeaking())
                 case Dropped(utterance=utterance):
@@ -117,5 +123,5 @@ class Caller:
             self._talk.stop_reply(event.at)
         if event.text.strip():
             self._talk.agenda.greeting_due = None
-            line = Line(event.text, interruptible=not event.uninterruptible, over_caller=immediate)
+            line = Line(event.text, interruptible=not event.uninterruptible, over_caller=immediate, insists=True)
             (self._talk.agenda.lines.appendleft if immediate else self._talk.agenda.lines.append)(line)

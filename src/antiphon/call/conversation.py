@@ -14,7 +14,7 @@ from antiphon.call.floor import Closed, Floor
 from antiphon.call.hearing import HeardTurn, Hearing
 from antiphon.call.history import History, Prompt, Span, SpokenMessage
 from antiphon.call.messages import AgentState, CallEvent, Message, Modality, Role, Severity, StateChanged, Transcript
-from antiphon.call.reply import Origin, Timings
+from antiphon.call.reply import Origin, Reply, Timings
 from antiphon.call.settings import CallSettings, EndBehavior, Greeting
 from antiphon.call.silence import Silence
 
@@ -129,6 +129,7 @@ class Conversation:
             if not self.closing:
                 self._answering = turn
                 self.agenda.owe_answer()
+                self.agenda.greeting_due = None
         for turn in list(self.hearing.waiting):
             # A speech model is to have the sound of the turn it answers, and not its words as well.
             to_be_heard = hears_itself and turn is self._answering and self.agenda.answer_owed
@@ -151,31 +152,44 @@ class Conversation:
 
     def _answer(self, at: float) -> None:
         turn, self._answering = self._answering, None
+        over_caller = self.agenda.answer_over_caller
         self.agenda.paid()
         timings = Timings(committed=at)
         if turn is not None:
             timings.speech_ended, timings.transcribed = turn.ended_at, turn.transcribed_at
+        if turn is not None and self._draft_holds(turn):
+            reply = self.floor.commit_draft(at, timings)
+        else:
+            audio_of = turn.utterance if turn is not None and turn in self.hearing.waiting else None
+            reply = self.floor.answer(at, self.prompt(), timings, audio_of)
+        reply.turn, reply.over_caller = turn, over_caller
+
+    def _draft_holds(self, turn: HeardTurn) -> bool:
+        """What was written on suspicion is what would be written now."""
         draft = self.floor.draft
-        if turn is not None and draft is not None and draft.modality is self.floor.modality:
-            recorded = 0 if self.settings.speech_model else 1
-            text = None if self.settings.speech_model else turn.text
-            if draft.origin == Origin(turn.utterance, text, self.history.version - recorded):
-                self.floor.commit_draft(at, timings)
-                return
-        audio_of = turn.utterance if turn in self.hearing.waiting and turn is not None else None
-        self.floor.answer(at, self.prompt(), timings, audio_of)
+        if draft is None or draft.modality is not self.floor.modality:
+            return False
+        recorded, text = (0, None) if self.settings.speech_model else (1, turn.text)
+        return draft.origin == Origin(turn.utterance, text, self.history.version - recorded)
 
     def _greet(self, at: float) -> None:
         greeting = self.settings.first_speaker.greeting or Greeting()
         self.agenda.greeting_due = None
-        interruptible = not greeting.uninterruptible
         if greeting.text:
-            self.floor.say(at, Line(greeting.text, interruptible=interruptible))
-            return
-        nudge = greeting.prompt
-        if nudge is None and self.settings.greeting_prompt and not self.history.ends_with_user():
-            nudge = GREETING_NUDGE
-        self.floor.answer(at, self.prompt(nudge), Timings(committed=at), interruptible=interruptible)
+            reply = self.floor.say(at, Line(greeting.text))
+        else:
+            nudge = greeting.prompt
+            if nudge is None and self.settings.greeting_prompt and not self.history.ends_with_user():
+                nudge = GREETING_NUDGE
+            reply = self.floor.answer(at, self.prompt(nudge), Timings(committed=at))
+        reply.greeting, reply.interruptible = True, not greeting.uninterruptible
+
+    def interrupt(self, at: float) -> None:
+        """The caller has spoken over the reply."""
+        if self.floor.reply is not None and not self.floor.reply.stopping:
+            self.log(Severity.INFO, "interruption", "The caller spoke over the agent.")
+            self.floor.reply.interrupted = True
+            self.stop_reply(at)
 
     def stop_reply(self, at: float) -> None:
         """Stop the reply, if there is one."""
@@ -186,14 +200,44 @@ class Conversation:
         if closed is None:
             return
         reply = closed.reply
-        if reply.playing and not closed.cut:
-            self._failures = 0
-        elif reply.failed and not reply.playing:
-            self.fail(at, apologise=False)
-        if reply.end is EndBehavior.HANG_UP_STRICT or (reply.end is EndBehavior.HANG_UP_SOFT and not closed.cut):
+        if reply.playing:
+            if reply.line is None and not reply.failed:
+                self._failures = 0
+        elif not closed.cut:
+            self._heard_nothing(at, reply)
+        if reply.interrupted and not reply.heard_text:
+            self._give_back(at, reply)
+        wanted = self.caller_has_floor or self.agenda.answer_owed
+        if reply.end is EndBehavior.HANG_UP_STRICT or (
+            reply.end is EndBehavior.HANG_UP_SOFT and not closed.cut and not wanted
+        ):
             self.close(at, EndReason.AGENT_HANGUP)
         if reply.playing:
             self.prime()
+
+    def _heard_nothing(self, at: float, reply: Reply) -> None:
+        """A reply is at its end, and there was no sound (or text) of it."""
+        if reply.failed:
+            self.fail(at, apologise=False)
+        elif reply.broken_off:
+            self.fail(at)
+        elif reply.line is None:
+            self.log(Severity.WARNING, "empty_reply", "The model wrote nothing that can be said.")
+
+    def _give_back(self, at: float, reply: Reply) -> None:
+        """The caller's voice stopped a reply before a word of it was heard: it is still to be given.
+
+        Where that voice brings no words (it was a noise), it is given as it was; else together with what the
+        caller said.
+        """
+        agenda = self.agenda
+        if reply.greeting:
+            agenda.greeting_due = at
+        elif reply.line is None:
+            agenda.owe_answer()
+            self._answering = self._answering or reply.turn
+        elif reply.line.insists:
+            agenda.lines.appendleft(reply.line)
 
     def close(self, at: float, reason: EndReason) -> None:
         """End the call once the last words are said."""

@@ -61,7 +61,7 @@ class Floor:
         self.draft.origin = origin
         self._out.append(Generate(self.draft.number, prompt, origin.utterance if with_audio else None))
 
-    def commit_draft(self, at: float, timings: Timings) -> None:
+    def commit_draft(self, at: float, timings: Timings) -> Reply:
         """The draft is the reply."""
         assert self.reply is None
         assert self.draft is not None
@@ -70,27 +70,28 @@ class Floor:
         reply.timings, reply.alive_at, reply.began_at = timings, at, at
         reply.committed = True
         self.reply = reply
+        return reply
 
-    def answer(
-        self, at: float, prompt: Prompt, timings: Timings, utterance: int | None = None, *, interruptible: bool = True
-    ) -> None:
+    def answer(self, at: float, prompt: Prompt, timings: Timings, utterance: int | None = None) -> Reply:
         """Generate a reply."""
         self.drop_draft()
         self.reply = self._new(at)
         self.reply.committed = True
-        self.reply.interruptible = interruptible
         self.reply.timings = timings
         self._out.append(Generate(self.reply.number, prompt, utterance))
+        return self.reply
 
-    def say(self, at: float, line: Line) -> None:
+    def say(self, at: float, line: Line) -> Reply:
         """Give a reply of fixed words."""
         self.drop_draft()
         self.reply = self._new(at)
-        self.reply.committed = self.reply.fixed = True
-        self.reply.interruptible, self.reply.end = line.interruptible, line.end
+        self.reply.committed = True
+        self.reply.line = line
+        self.reply.interruptible, self.reply.over_caller = line.interruptible, line.over_caller
         self.reply.timings.first_text = at
         self._out += self.reply.write(line.text, at)
         self._out += self.reply.finish_writing()
+        return self.reply
 
     def _new(self, at: float) -> Reply:
         self._numbers += 1

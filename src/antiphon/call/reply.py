@@ -10,8 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from antiphon.call.actions import Action, EndSpeech, Speak
+from antiphon.call.agenda import Line
 from antiphon.call.alignment import Alignment, Clause
 from antiphon.call.clauses import ClauseSplitter, ClauseText
+from antiphon.call.hearing import HeardTurn
 from antiphon.call.messages import Modality
 from antiphon.call.settings import EndBehavior
 
@@ -47,14 +49,24 @@ class Reply:
     modality: Modality
     rate: int
     interruptible: bool = True
-    fixed: bool = False
-    end: EndBehavior = EndBehavior.NOTHING
+    over_caller: bool = False
+    """Began without waiting for the caller to finish."""
+    line: Line | None = None
+    """The fixed words it consists of."""
+    greeting: bool = False
+    turn: HeardTurn | None = None
+    """The spoken turn it answers."""
     origin: Origin | None = None
     committed: bool = False
     playing: bool = False
     stopping: bool = False
+    interrupted: bool = False
+    """Stopped by the caller's voice."""
     generated: bool = False
+    broken_off: bool = False
+    """The model failed."""
     failed: bool = False
+    """The speaker failed."""
     ordinal: int | None = None
     position: int = 0
     shown: int = 0
@@ -69,6 +81,11 @@ class Reply:
 
     def __post_init__(self) -> None:
         self._alignment = Alignment(self.rate)
+
+    @property
+    def end(self) -> EndBehavior:
+        """What follows it."""
+        return EndBehavior.NOTHING if self.line is None else self.line.end
 
     @property
     def text(self) -> str:

@@ -8,6 +8,8 @@ from enum import StrEnum
 from antiphon.call.history import ChatMessage
 from antiphon.call.messages import Modality
 
+DEFAULT_INTERRUPTION_S = 0.09
+
 
 class EndBehavior(StrEnum):
     """What follows an inactivity message."""
@@ -23,13 +25,18 @@ class VadSettings:
 
     turn_endpoint_delay_s: float = 0.384
     minimum_turn_s: float = 0.0
-    minimum_interruption_s: float = 0.09
+    minimum_interruption_s: float = DEFAULT_INTERRUPTION_S
     activation_threshold: float = 0.1
 
     @property
     def interruption_s(self) -> float:
         """Speech that interrupts; the lower bound for a turn holds for it too."""
         return max(self.minimum_interruption_s, self.minimum_turn_s)
+
+    @property
+    def going_on_s(self) -> float:
+        """Speech that takes the floor back from an agent that has not begun to speak: no more than by default."""
+        return max(min(self.minimum_interruption_s, DEFAULT_INTERRUPTION_S), self.minimum_turn_s)
 
 
 @dataclass(frozen=True, slots=True)
