@@ -72,8 +72,9 @@ async def scored(activity: SileroVoiceActivity, samples: Samples) -> list[tuple[
     scores = Scores()
     stream = activity.open(scores.take)
     pieces = frames(samples)
-    for piece in pieces:
+    for count, piece in enumerate(pieces):
         stream.push(piece)
+        await scores.reached(count - 100)  # well under what a stream may have waiting
     await scores.reached(len(pieces))
     stream.close()
     return list(zip(pieces, scores, strict=True))

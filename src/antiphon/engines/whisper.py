@@ -8,6 +8,7 @@ transcribed once, and silence after it changes nothing.
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
@@ -98,7 +99,7 @@ class WhisperTranscription:
             jobs.append(latest)
         for job in jobs:
             self._transcriber.worker.promote(job)
-        return " ".join(words for words in [await job.result() for job in jobs] if words)
+        return joined([await job.result() for job in jobs])
 
     def close(self) -> None:
         """Drop what has not begun; what runs is left to end unheard."""
@@ -152,6 +153,16 @@ class WhisperTranscription:
         if self._latest is not None:
             self._latest[1].abandon()
             self._latest = None
+
+
+def joined(pieces: Iterable[str]) -> str:
+    """The words of successive pieces as one text; a full stop where the next piece goes on in lower case was none."""
+    text = ""
+    for piece in pieces:
+        if text and piece[:1].islower():
+            text = text.removesuffix(".")
+        text = f"{text} {piece}".strip()
+    return text
 
 
 def _failed(job: Job[str]) -> bool:
