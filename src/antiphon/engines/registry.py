@@ -41,7 +41,7 @@ from antiphon.engines.settings import (
     VoiceSettings,
     WhisperSettings,
 )
-from antiphon.errors import InvalidRequest
+from antiphon.errors import InvalidRequest, ModelMissing
 
 Progress = Callable[[str], None]
 """Told, in a word or two, what is being loaded."""
@@ -99,8 +99,15 @@ class Fetched:
 
     def check(self) -> None:
         """Make sure that all that was asked for is there and whole: ``ModelMissing`` or ``ModelCorrupt``."""
+        missing: list[str] = []
         for name in self.names:
-            weights.check(name, self.folder)
+            try:
+                weights.check(name, self.folder)
+            except ModelMissing:
+                missing.append(name)
+        if missing:
+            names = " ".join(missing)
+            raise ModelMissing(f"not in {self.folder}: {', '.join(missing)}; run `antiphon models pull {names}`")
 
 
 @dataclass(frozen=True, slots=True)
