@@ -83,7 +83,7 @@ def devices(input_rate: int, output_rate: int) -> Iterator[tuple[Microphone, Lou
     except (ImportError, OSError) as error:  # OSError: the package is there, PortAudio is not
         raise SetupError(
             f"the microphone needs the sounddevice package and PortAudio ({error}): "
-            'pip install sounddevice (Debian: libportaudio2 too), or speak from a file with --wav'
+            "pip install sounddevice (Debian: libportaudio2 too), or speak from a file with --wav"
         ) from error
     microphone, loudspeaker = Microphone(input_rate), Loudspeaker()
 
