@@ -60,6 +60,10 @@ class VirtualClient:
             self._buffer.clear()
             self._plays_until = self.now
 
+    @property
+    def backed_up(self) -> bool:
+        return False
+
     def drop_audio(self) -> None:
         pass
 

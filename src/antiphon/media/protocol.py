@@ -46,6 +46,10 @@ class Medium(Protocol):
     def send_message(self, message: dict[str, Any]) -> None:
         """Queue one data message, in order with audio."""
 
+    @property
+    def backed_up(self) -> bool:
+        """So much waits for the client to take it that further audio is better kept by whoever has it."""
+
     def drop_audio(self) -> None:
         """Forget audio that is queued and not sent yet; messages stay."""
 

@@ -14,6 +14,9 @@ MOST_QUEUED_BYTES = 4_000_000
 """What waits for a client that does not read (40 s of 48 kHz); beyond that its audio is dropped. The server's
 keepalive ends such a connection: who does not read does not answer pings."""
 
+BACKED_UP_BYTES = 500_000
+"""What waits before no more audio is wanted: 5 s of 48 kHz."""
+
 CLOSE_PATIENCE_S = 1.0
 
 BREACHES = frozenset({1002, 1003, 1006, 1007, 1009})
@@ -79,6 +82,11 @@ class ServerWebSocket:
     def send_message(self, message: dict[str, Any]) -> None:
         """Queue one data message."""
         self._put(json.dumps(message, ensure_ascii=False, separators=(",", ":")))
+
+    @property
+    def backed_up(self) -> bool:
+        """The client takes it more slowly than it comes."""
+        return self._queued_bytes >= BACKED_UP_BYTES
 
     def drop_audio(self) -> None:
         """Forget the audio that is queued and not sent; messages stay."""

@@ -18,7 +18,8 @@ class Player:
 
     ``send(frame)`` gets s16le frames when they are due. ``on_position(reply, samples)`` hears how far the
     caller has heard, every 20 ms while something plays. ``on_heard(samples, position_before)`` gets the very
-    samples that were heard, for the recording.
+    samples that were heard, for the recording. While ``backed_up()`` nothing is sent: a client whose buffer takes
+    minutes gets them no faster than its connection does.
     """
 
     def __init__(
@@ -28,12 +29,14 @@ class Player:
         send: Callable[[bytes], None],
         on_position: Callable[[int, int], None],
         on_heard: Callable[[Samples], None] | None,
+        backed_up: Callable[[], bool] = lambda: False,
     ) -> None:
         self._playout = playout
         self._pacer = pacer
         self._send = send
         self._on_position = on_position
         self._on_heard = on_heard
+        self._backed_up = backed_up
         self._ticket: int | None = None
         self._reply: int | None = None
         self._position = 0
@@ -95,6 +98,8 @@ class Player:
         self._rest()
 
     def _release(self, now: float) -> None:
+        if self._backed_up():
+            return
         for frame in self._playout.due(now):
             self._send(frame)
             if self._on_heard is not None:

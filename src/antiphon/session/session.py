@@ -83,6 +83,7 @@ class Session:
             medium.send_audio,
             lambda reply, position: self._feed(ev.PlayoutAdvanced(self._now(), reply, position)),
             self._record_heard if recording is not None else None,
+            lambda: medium.backed_up,
         )
         self._listener = Listener(
             medium.input_rate, engines.voice_activity, engines.transcriber, settings.language, self._scored
