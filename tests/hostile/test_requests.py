@@ -20,7 +20,7 @@ def socket(**fields: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("key", [None, "", "wrong", KEY[:-1], KEY + "0", "é", "x" * 5000])
 async def test_no_key_or_a_wrong_one(house: House, key: str | None) -> None:
-    headers = {} if key is None else {"X-API-Key": key.encode()}
+    headers = {} if key is None else {b"X-API-Key": key.encode()}
     async with house.client() as client:
         del client.headers["X-API-Key"]
         response = await client.post("/api/calls", json=CALL, headers=headers)
