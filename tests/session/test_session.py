@@ -2,58 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
 
 from antiphon.call.actions import End
 from antiphon.call.ends import EndReason
-from antiphon.call.history import SpokenMessage
-from antiphon.call.messages import CallEvent, Role
+from antiphon.call.messages import Role
 from antiphon.call.settings import CallSettings, FirstSpeaker, Greeting
-from antiphon.engines.scripted import (
-    ScriptedEndOfTurn,
-    ScriptedLanguageModel,
-    ScriptedSpeaker,
-    ScriptedTranscriber,
-    ScriptedVoiceActivity,
-    unmark,
-)
-from antiphon.session.pacer import Pacer
-from antiphon.session.parts import CallEngines
-from antiphon.session.session import Session
-from antiphon.wire.outgoing import WEBSOCKET_DEFAULTS
+from antiphon.engines.scripted import unmark
+from tests.support.scene import REPLY, USER_FIRST, Scene
 from tests.support.virtual_client import VirtualClient
-from tests.support.virtual_loop import run_virtual
-
-USER_FIRST = FirstSpeaker(False, None)
-REPLY = "The first sentence of a reply is here. The second one follows it, and then there is a third one to hear."
-
-
-@dataclass
-class Record:
-    kept: list[SpokenMessage] = field(default_factory=list)
-    noted: list[CallEvent] = field(default_factory=list)
-
-    def keep(self, message: SpokenMessage) -> None:
-        self.kept.append(message)
-
-    def note(self, event: CallEvent, audio_s: float, wall_s: float) -> None:
-        self.noted.append(event)
-
-
-@dataclass
-class Scene:
-    client: VirtualClient
-    record: Record
-    speaker: ScriptedSpeaker
-    model: ScriptedLanguageModel
-    end: End | None = None
 
 
 def play(
@@ -61,36 +22,11 @@ def play(
     *,
     client_buffer_ms: int = 60,
     output_rate: int = 24_000,
-    speaker: ScriptedSpeaker | None = None,
-    model: ScriptedLanguageModel | None = None,
     first: FirstSpeaker = USER_FIRST,
 ) -> Scene:
     """Serve one call in which ``caller`` does its part and then leaves."""
-
-    async def scene() -> Scene:
-        client = VirtualClient(output_rate=output_rate)
-        made = Scene(client, Record(), speaker or ScriptedSpeaker(), model or ScriptedLanguageModel([REPLY]))
-        engines = CallEngines(
-            ScriptedVoiceActivity(),
-            ScriptedEndOfTurn(),
-            ScriptedTranscriber(["one", "two", "three"]),
-            made.model,
-            made.speaker,
-        )
-        pacer = Pacer()
-        pacing = asyncio.create_task(pacer.run())
-        settings = CallSettings("call", output_rate, first_speaker=first)
-        session = Session(settings, engines, client, made.record, pacer, WEBSOCKET_DEFAULTS, client_buffer_ms)
-        running = asyncio.create_task(session.run())
-        await caller(client)
-        client.leave()
-        made.end = await running
-        pacing.cancel()
-        with suppress(asyncio.CancelledError):
-            await pacing
-        return made
-
-    return run_virtual(scene())
+    settings = CallSettings("call", output_rate, first_speaker=first)
+    return Scene(settings, client_buffer_ms, VirtualClient(output_rate=output_rate)).run(caller)
 
 
 async def one_turn(client: VirtualClient) -> None:

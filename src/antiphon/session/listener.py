@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
+import structlog
 
 from antiphon.audio.pcm import Framer, OddByteJoiner, Samples
 from antiphon.audio.resampling import LiveResampler
@@ -22,11 +24,14 @@ LONGEST_UTTERANCE_S = 120.0
 """Audio kept of one utterance for whoever wants to hear it again; older audio of it is let go."""
 
 
+_log = structlog.get_logger(__name__)
+
+
 @dataclass(slots=True)
 class Utterance:
-    """One stretch of the caller's speech: its audio and its words under way."""
+    """One stretch of the caller's speech: its audio and its words under way (``None``: the transcriber broke)."""
 
-    transcription: Transcription
+    transcription: Transcription | None
     frames: deque[Samples] = field(
         default_factory=lambda: deque(maxlen=int(LONGEST_UTTERANCE_S * LISTENING_RATE / ACTIVITY_FRAME))
     )
@@ -34,7 +39,18 @@ class Utterance:
     def feed(self, frame: Samples, probability: float) -> None:
         """The next frame of it."""
         self.frames.append(frame)
-        self.transcription.feed(frame, probability)
+        if self.transcription is not None:
+            try:
+                self.transcription.feed(frame, probability)
+            except Exception:
+                _log.exception("transcriber_broke")
+                self.close()
+
+    def close(self) -> None:
+        """No more words are wanted of it."""
+        if self.transcription is not None:
+            transcription, self.transcription = self.transcription, None
+            transcription.close()
 
     def audio(self) -> Samples:
         """All of it that is kept, 16 kHz."""
@@ -45,7 +61,7 @@ class Listener:
     """Resamples, frames and scores what the caller says.
 
     ``on_frame(audio_s, probability)`` is called on the event loop for every 32 ms frame, in order, after the
-    frame was given to every open utterance; ``audio_s`` is the frame's end on the caller's audio clock.
+    frame was given to the open utterance; ``audio_s`` is the frame's end on the caller's audio clock.
     """
 
     def __init__(
@@ -66,7 +82,10 @@ class Listener:
         self._on_frame = on_frame
         self._unscored: deque[Samples] = deque()
         self._recent: deque[tuple[Samples, float]] = deque(maxlen=PRE_ROLL_FRAMES)
+        self._all_scored = asyncio.Event()
+        self._all_scored.set()
         self._utterances: dict[int, Utterance] = {}
+        self._growing: Utterance | None = None
         self._frames_scored = 0
         self._samples_taken = 0
         self.samples_dropped = 0
@@ -81,15 +100,27 @@ class Listener:
         self._samples_taken += len(samples)
         for frame in self._framer.push(self._resampler.push(samples)):
             self._unscored.append(frame)
+            self._all_scored.clear()
             self._stream.push(frame)
         return samples
 
+    async def all_scored(self) -> None:
+        """Wait until all that was taken has been scored."""
+        await self._all_scored.wait()
+
     def open_utterance(self, number: int) -> None:
-        """Begin to keep audio, from a little before the last scored frame on."""
-        utterance = Utterance(self._transcriber.open(self._language))
+        """Begin to keep audio, from a little before the last scored frame on. Earlier utterances get no more."""
+        utterance = Utterance(self._open_transcription())
         for frame, probability in self._recent:
             utterance.feed(frame, probability)
-        self._utterances[number] = utterance
+        self._utterances[number] = self._growing = utterance
+
+    def _open_transcription(self) -> Transcription | None:
+        try:
+            return self._transcriber.open(self._language)
+        except Exception:
+            _log.exception("transcriber_broke")
+            return None
 
     def utterance(self, number: int) -> Utterance | None:
         """The utterance, while it is open."""
@@ -99,7 +130,9 @@ class Listener:
         """Its audio is of no further use."""
         utterance = self._utterances.pop(number, None)
         if utterance is not None:
-            utterance.transcription.close()
+            utterance.close()
+            if self._growing is utterance:
+                self._growing = None
 
     def close(self) -> None:
         """Stop listening."""
@@ -110,7 +143,9 @@ class Listener:
     def _scored(self, probability: float) -> None:
         frame = self._unscored.popleft()
         self._recent.append((frame, probability))
-        for utterance in self._utterances.values():
-            utterance.feed(frame, probability)
+        if self._growing is not None:
+            self._growing.feed(frame, probability)
         self._frames_scored += 1
         self._on_frame(self._frames_scored * ACTIVITY_FRAME / LISTENING_RATE, probability)
+        if not self._unscored:
+            self._all_scored.set()

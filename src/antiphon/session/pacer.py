@@ -9,26 +9,36 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 
 SLOTS = 4
 SLOT_S = 0.005
 
 
+@dataclass(frozen=True, slots=True)
+class _Player:
+    ask: Callable[[float], None]
+    on_broken: Callable[[], None]
+
+
 class Pacer:
-    """Asks every player at its turn. ``player(now)`` must be quick and must not raise."""
+    """Asks every player at its turn. ``player(now)`` must be quick."""
 
     def __init__(self) -> None:
-        self._slots: list[dict[int, Callable[[float], None]]] = [{} for _ in range(SLOTS)]
+        self._slots: list[dict[int, _Player]] = [{} for _ in range(SLOTS)]
         self._wake = asyncio.Event()
         self._numbers = 0
         self.lateness_s = 0.0
         """How late the last slot was."""
 
-    def add(self, player: Callable[[float], None]) -> int:
-        """Ask ``player`` every 20 ms from now on. Returns a number to ``remove`` it by."""
+    def add(self, player: Callable[[float], None], on_broken: Callable[[], None]) -> int:
+        """Ask ``player`` every 20 ms from now on. Returns a number to ``remove`` it by.
+
+        One that raises is asked no more: ``on_broken`` is called while the exception is being handled.
+        """
         self._numbers += 1
         slot = min(self._slots, key=len)
-        slot[self._numbers] = player
+        slot[self._numbers] = _Player(player, on_broken)
         self._wake.set()
         return self._numbers
 
@@ -49,8 +59,12 @@ class Pacer:
                 due = loop.time()
             now = loop.time()
             self.lateness_s = max(0.0, now - due)
-            for player in list(self._slots[slot].values()):
-                player(now)
+            for number, player in list(self._slots[slot].items()):
+                try:
+                    player.ask(now)
+                except Exception:
+                    self.remove(number)
+                    player.on_broken()
             slot = (slot + 1) % SLOTS
             due += SLOT_S
             if now - due > SLOTS * SLOT_S:

@@ -17,9 +17,10 @@ class Player:
     """Plays one reply at a time.
 
     ``send(frame)`` gets s16le frames when they are due. ``on_position(reply, samples)`` hears how far the
-    caller has heard, every 20 ms while something plays. ``on_heard(samples, position_before)`` gets the very
-    samples that were heard, for the recording. While ``backed_up()`` nothing is sent: a client whose buffer takes
-    minutes gets them no faster than its connection does.
+    caller has heard, every 20 ms while something plays. ``on_heard(samples)`` gets the very samples that were
+    heard, for the recording. ``on_broken()`` is called when one of them raises while the pacer asks. While
+    ``backed_up()`` nothing is sent: a client whose buffer takes minutes gets them no faster than its connection
+    does.
     """
 
     def __init__(
@@ -29,6 +30,7 @@ class Player:
         send: Callable[[bytes], None],
         on_position: Callable[[int, int], None],
         on_heard: Callable[[Samples], None] | None,
+        on_broken: Callable[[], None],
         backed_up: Callable[[], bool] = lambda: False,
     ) -> None:
         self._playout = playout
@@ -36,6 +38,7 @@ class Player:
         self._send = send
         self._on_position = on_position
         self._on_heard = on_heard
+        self._on_broken = on_broken
         self._backed_up = backed_up
         self._ticket: int | None = None
         self._reply: int | None = None
@@ -62,7 +65,7 @@ class Player:
         """More sound of the reply; what is due at once goes at once."""
         self._playout.push(samples)
         if self._ticket is None:
-            self._ticket = self._pacer.add(self.tick)
+            self._ticket = self._pacer.add(self.tick, self._on_broken)
         self._release(now)
 
     def finish(self, now: float) -> None:

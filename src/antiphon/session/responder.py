@@ -44,6 +44,15 @@ class _Work:
     held_samples: int = 0
     playing: bool = False
     finished: bool = False
+    dropped: bool = False
+    """Nothing of it may be heard any more, whatever a task does before it can be cancelled."""
+
+    def drop(self) -> None:
+        """Stop all work on it."""
+        self.dropped = True
+        for task in (self.writer, self.speaker):
+            if task is not None:
+                task.cancel()
 
 
 class Responder:
@@ -67,11 +76,14 @@ class Responder:
         self._report = report
         self._now = now
         self._work: dict[int, _Work] = {}
+        self._priming: asyncio.Task[None] | None = None
 
     def prime(self, prompt: Prompt) -> None:
-        """Let the model read ahead, where it can."""
+        """Let the model read ahead, where it can. Only the latest prompt is of use."""
         if isinstance(self._model, Primable):
-            self._tasks.create_task(self._prime(self._model, prompt))
+            if self._priming is not None:
+                self._priming.cancel()
+            self._priming = self._tasks.create_task(self._prime(self._model, prompt))
 
     def generate(self, reply: int, prompt: Prompt, audio: Samples | None) -> None:
         """Start writing a reply."""
@@ -94,8 +106,6 @@ class Responder:
     def play(self, reply: int) -> None:
         """What is held of the reply, and what follows, may be heard."""
         work = self._of(reply)
-        for number in [number for number in self._work if number < reply]:
-            del self._work[number]  # heard to its end, or it would have been stopped
         work.playing = True
         self._player.begin(reply)
         for samples in work.held:
@@ -109,22 +119,28 @@ class Responder:
         work = self._work.pop(reply, None)
         if work is None:
             return False
-        for task in (work.writer, work.speaker):
-            if task is not None:
-                task.cancel()
+        work.drop()
         if work.playing:
             cleared = self._player.stop(self._now())
             self._report(ev.PlayoutStopped(self._now(), reply, cleared.position_samples, cleared.unplayed_samples))
         return work.playing
 
     def _of(self, reply: int) -> _Work:
-        return self._work.setdefault(reply, _Work())
+        if reply not in self._work:
+            # Earlier ones were stopped, or have come to their end; the model may still be writing where the
+            # speaker has failed.
+            for number in [number for number in self._work if number < reply]:
+                self._work.pop(number).drop()
+            self._work[reply] = _Work()
+        return self._work[reply]
 
     async def _prime(self, model: Primable, prompt: Prompt) -> None:
         try:
             await model.prime(prompt)
         except EngineError as error:
             _log.warning("prime_failed", error=str(error))
+        except Exception:
+            _log.exception("language_model_broke")
 
     async def _write(self, reply: int, prompt: Prompt, audio: Samples | None) -> None:
         try:
@@ -148,11 +164,17 @@ class Responder:
                 clause, text = item
                 await self._speak_clause(reply, work, resampler, clause, text)
         except EngineError as error:
-            self._report(ev.SpeakingFailed(self._now(), reply, clause, str(error)))
+            self._fail(reply, work, clause, str(error))
         except Exception:
             _log.exception("speaker_broke")
-            self._report(ev.SpeakingFailed(self._now(), reply, clause, "the speaker broke"))
+            self._fail(reply, work, clause, "the speaker broke")
         self._finish(work)
+
+    def _fail(self, reply: int, work: _Work, clause: int, reason: str) -> None:
+        """Nobody will speak what is written from here on."""
+        if work.writer is not None:
+            work.writer.cancel()
+        self._report(ev.SpeakingFailed(self._now(), reply, clause, reason))
 
     async def _speak_clause(self, reply: int, work: _Work, resampler: LiveResampler, clause: int, text: str) -> None:
         made = voiced = 0
@@ -171,7 +193,7 @@ class Responder:
         took(resampler.flush(), True)
 
     def _give(self, work: _Work, samples: Samples) -> int:
-        if len(samples):
+        if len(samples) and not work.dropped:
             if work.playing:
                 self._player.push(samples, self._now())
             else:
@@ -187,7 +209,7 @@ class Responder:
             await asyncio.sleep(HOLD_POLL_S)
 
     def _finish(self, work: _Work) -> None:
-        if not work.finished:
+        if not work.finished and not work.dropped:
             work.finished = True
             if work.playing:
                 self._player.finish(self._now())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
 
 import structlog
 
@@ -17,20 +19,18 @@ from antiphon.call.call import Call
 from antiphon.call.ends import EndReason
 from antiphon.call.messages import CallEvent, Message, Severity
 from antiphon.call.settings import CallSettings
-from antiphon.engines.protocols import LISTENING_RATE
-from antiphon.errors import EngineError, MessageError
+from antiphon.errors import MessageError
 from antiphon.media.protocol import AudioIn, Closed, Medium, TextIn
-from antiphon.session.listener import Listener, Utterance
+from antiphon.session.inquiries import Inquiries
+from antiphon.session.listener import Listener
 from antiphon.session.pacer import Pacer
 from antiphon.session.parts import CallEngines, Chronicle
 from antiphon.session.player import Player
 from antiphon.session.responder import Responder
+from antiphon.session.tape import Tape
 from antiphon.wire.events import event_of
 from antiphon.wire.incoming import Incoming, parse
 from antiphon.wire.outgoing import EnabledDataMessages, to_json
-
-JUDGED_S = 8.0
-"""The end-of-turn model hears this much of an utterance's end."""
 
 MOST_REJECTED_LOGGED = 20
 """Bad messages of one client that are noted as call events; the rest are only counted."""
@@ -41,8 +41,8 @@ HEARD_AT_ONCE_BYTES = 9_600
 PARSED_AT_ONCE = 8_192
 """Characters of a text frame that is parsed here; a longer one is parsed in a thread."""
 
-RECORDING_JITTER_S = 0.03
-"""Sound that was heard within this of where the last ended is put on record without a gap."""
+UNSCORED_PATIENCE_S = 0.5
+"""Longest wait for scores of the last that a client sent before it left."""
 
 _log = structlog.get_logger(__name__)
 
@@ -66,7 +66,7 @@ class Session:
         self._medium = medium
         self._chronicle = chronicle
         self._enabled = enabled
-        self._recording = recording
+        self._tape = Tape(recording, settings.call_id) if recording is not None else None
         self._core = Call(settings)
         self._inbox: deque[ev.Event] = deque()
         self._busy = False
@@ -74,8 +74,9 @@ class Session:
         self._audio_s = 0.0
         self._rejected = 0
         self._overflowed = False
-        self._heard_until = 0
         self._ended: asyncio.Future[act.End] | None = None
+        self._early: list[Callable[[], None]] = []
+        self._over = False
         self._joined_at = 0.0
         self._player = Player(
             Playout(medium.output_rate, client_buffer_ms),
@@ -83,13 +84,14 @@ class Session:
             medium.send_audio,
             lambda reply, position: self._feed(ev.PlayoutAdvanced(self._now(), reply, position)),
             self._record_heard if recording is not None else None,
+            self._break,
             lambda: medium.backed_up,
         )
         self._listener = Listener(
             medium.input_rate, engines.voice_activity, engines.transcriber, settings.language, self._scored
         )
         self._responder: Responder | None = None
-        self._tasks: asyncio.TaskGroup | None = None
+        self._inquiries: Inquiries | None = None
 
     async def run(self) -> act.End:
         """Serve the call; returns how it ended, with the medium closed."""
@@ -99,19 +101,9 @@ class Session:
         end = act.End(EndReason.SYSTEM_ERROR, 1011, "the server failed")
         try:
             async with asyncio.TaskGroup() as tasks:
-                self._tasks = tasks
-                self._responder = Responder(
-                    self._engines.model,
-                    self._engines.speaker,
-                    self._medium.output_rate,
-                    self._player,
-                    tasks,
-                    self._feed,
-                    self._now,
-                )
+                self._begin(tasks)
                 reader = tasks.create_task(self._read())
-                self._feed(ev.Joined(self._now()))
-                end = await asyncio.shield(self._ended)
+                end = await self._until_ended(self._ended)
                 reader.cancel()
                 raise _CallOver
         except* _CallOver:
@@ -124,27 +116,66 @@ class Session:
         return end
 
     def receive(self, message: Incoming) -> None:
-        """A data message that came another way than through the medium."""
-        self._take_message(message)
+        """A data message that came another way than through the medium, maybe before the call has begun."""
+        self._when_begun(lambda: self._take_message(message))
 
     def end(self, reason: EndReason, close_code: int, text: str) -> None:
         """End the call from outside."""
-        self._feed(ev.EndRequested(self._now(), reason, close_code, text))
+        self._when_begun(lambda: self._feed(ev.EndRequested(self._now(), reason, close_code, text)))
+
+    def _begin(self, tasks: asyncio.TaskGroup) -> None:
+        self._responder = Responder(
+            self._engines.model,
+            self._engines.speaker,
+            self._medium.output_rate,
+            self._player,
+            tasks,
+            self._feed,
+            self._now,
+        )
+        self._inquiries = Inquiries(self._listener, self._engines.end_of_turn, tasks, self._feed, self._now)
+        self._feed(ev.Joined(self._now()))
+        early, self._early = self._early, []
+        for work in early:
+            work()
+
+    def _when_begun(self, work: Callable[[], None]) -> None:
+        if self._responder is None:
+            self._early.append(work)
+        else:
+            work()
+
+    async def _until_ended(self, ended: asyncio.Future[act.End]) -> act.End:
+        try:
+            return await asyncio.shield(ended)
+        except asyncio.CancelledError:
+            # The server stops, or a task of the call broke: what the caller has heard by now is put on record.
+            self.end(EndReason.SYSTEM_ERROR, 1011, "the server failed")
+            raise
 
     # Input → event
 
     async def _read(self) -> None:
         while True:
-            match await self._medium.receive():
+            match await self._receive():
                 case AudioIn(data=data):
                     await self._hear_all(data)
                 case TextIn(text=text):
                     await self._take_text(text)
                 case Closed(code=code, clean=clean):
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self._listener.all_scored(), UNSCORED_PATIENCE_S)
                     reason = EndReason.HANGUP if clean else EndReason.CONNECTION_ERROR
                     self.end(reason, code, "the client left" if clean else "the connection broke")
                     return
             await asyncio.sleep(0)  # other calls have their turn, however fast this client sends
+
+    async def _receive(self) -> AudioIn | TextIn | Closed:
+        try:
+            return await self._medium.receive()
+        except Exception:
+            _log.exception("medium_broke", call_id=self._settings.call_id)
+            return Closed(1006, clean=False)
 
     async def _hear_all(self, data: bytes) -> None:
         for start in range(0, len(data), HEARD_AT_ONCE_BYTES):
@@ -154,8 +185,8 @@ class Session:
 
     def _hear(self, data: bytes) -> None:
         samples = self._listener.hear(data, self._now() - self._joined_at)
-        if self._recording is not None:
-            self._recording.caller(samples)
+        if self._tape is not None:
+            self._tape.caller(samples, self._now())
         if self._listener.samples_dropped and not self._overflowed:
             self._overflowed = True
             text = "Audio comes in faster than real time; what is more than 10 s ahead is dropped."
@@ -199,21 +230,33 @@ class Session:
 
     def _tick(self) -> None:
         self._alarm = None
-        self._core.tick(self._now())
-        self._work_off()
+        self._work_off(lambda: self._core.tick(self._now()))
 
-    def _work_off(self) -> None:
-        if self._busy:
+    def _work_off(self, first: Callable[[], None] | None = None) -> None:
+        """Whoever calls (a timer, a callback of an engine, a task), a mistake in here ends the call."""
+        if self._busy or self._over:
             return
         self._busy = True
         try:
+            if first is not None:
+                first()
             self._carry_out()
             while self._inbox:
                 self._core.receive(self._inbox.popleft())
                 self._carry_out()
+            self._set_alarm()
+        except Exception:
+            self._break()
         finally:
             self._busy = False
-        self._set_alarm()
+
+    def _break(self) -> None:
+        """Something of ours failed: the call cannot go on. To be called while the exception is being handled."""
+        _log.exception("session_broke", call_id=self._settings.call_id)
+        self._over = True
+        self._inbox.clear()
+        if self._ended is not None and not self._ended.done():
+            self._ended.set_result(act.End(EndReason.SYSTEM_ERROR, 1011, "the server failed"))
 
     def _carry_out(self) -> None:
         for action in self._core.actions():
@@ -232,8 +275,8 @@ class Session:
     # Action → output
 
     def _do(self, action: act.Action) -> None:
-        responder, listener = self._responder, self._listener
-        if responder is None:
+        responder, inquiries, listener = self._responder, self._inquiries, self._listener
+        if responder is None or inquiries is None:
             return
         match action:
             case act.Emit(message=message):
@@ -244,8 +287,11 @@ class Session:
                 listener.open_utterance(number)
             case act.CloseUtterance(utterance=number):
                 listener.close_utterance(number)
-            case act.Transcribe() | act.JudgeTurn():
-                self._ask(action)
+                inquiries.close(number)
+            case act.Transcribe(utterance=number, revision=revision):
+                inquiries.transcribe(number, revision)
+            case act.JudgeTurn(utterance=number, revision=revision):
+                inquiries.judge(number, revision)
             case act.Prime(prompt=prompt):
                 responder.prime(prompt)
             case act.Generate(reply=reply, prompt=prompt, utterance=number):
@@ -276,60 +322,23 @@ class Session:
         if self._enabled.allows(event):
             self._medium.send_message(to_json(event))
 
-    def _ask(self, action: act.Transcribe | act.JudgeTurn) -> None:
-        utterance = self._listener.utterance(action.utterance)
-        if utterance is None or self._tasks is None:
-            return
-        ask = self._transcribe if isinstance(action, act.Transcribe) else self._judge
-        self._tasks.create_task(ask(utterance, action.utterance, action.revision))
-
-    async def _transcribe(self, utterance: Utterance, number: int, revision: int) -> None:
-        try:
-            text = await utterance.transcription.text()
-        except EngineError as error:
-            self._feed(ev.TranscriptionFailed(self._now(), number, revision, str(error)))
-        except asyncio.CancelledError:
-            if (task := asyncio.current_task()) is not None and task.cancelling():
-                raise
-        except Exception:
-            _log.exception("transcriber_broke")
-            self._feed(ev.TranscriptionFailed(self._now(), number, revision, "the transcriber broke"))
-        else:
-            self._feed(ev.Transcribed(self._now(), number, revision, text))
-
-    async def _judge(self, utterance: Utterance, number: int, revision: int) -> None:
-        probability: float | None = None
-        if self._engines.end_of_turn is not None:
-            try:
-                audio = utterance.audio()[-int(JUDGED_S * LISTENING_RATE) :]
-                probability = await self._engines.end_of_turn.completeness(audio)
-            except EngineError as error:
-                _log.warning("end_of_turn_failed", error=str(error))
-            except Exception:
-                _log.exception("end_of_turn_broke")
-        self._feed(ev.TurnJudged(self._now(), number, revision, probability))
-
     # Small things
 
     def _record_heard(self, samples: Samples) -> None:
-        if self._recording is not None:
-            rate = self._medium.output_rate
-            at = max(int((self._now() - self._joined_at) * rate) - len(samples), 0)
-            if abs(at - self._heard_until) < RECORDING_JITTER_S * rate:
-                at = self._heard_until
-            self._recording.agent(samples, at)
-            self._heard_until = at + len(samples)
+        if self._tape is not None:
+            self._tape.agent(samples, self._now())
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
 
     def _shut_down(self) -> None:
+        self._over = True
         if self._alarm is not None:
             self._alarm.cancel()
         self._player.close()
         self._listener.close()
-        if self._recording is not None:
-            self._recording.close()
+        if self._tape is not None:
+            self._tape.close()
 
 
 class _CallOver(Exception):
