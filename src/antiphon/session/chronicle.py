@@ -6,6 +6,7 @@ from antiphon.call.history import SpokenMessage
 from antiphon.call.messages import CallEvent, Severity
 from antiphon.store.ledger import Ledger
 from antiphon.store.records import CallChanges, EventRecord, MessageRecord, MessageRole, StageChanges
+from antiphon.wire.call_request import CallRequest
 
 
 class LedgerChronicle:
@@ -52,3 +53,21 @@ class LedgerChronicle:
             self._errors += 1
             self._ledger.update_call(self._call_id, CallChanges(error_count=self._errors))
             self._ledger.update_stage(self._call_id, self._stage_id, StageChanges(error_count=self._errors))
+
+
+def initial_messages(request: CallRequest, call_id: str, stage_id: str) -> list[MessageRecord]:
+    """What a call's stage begins with, in its first places."""
+    return [
+        MessageRecord(
+            call_id,
+            stage_id,
+            index,
+            MessageRole(message.role.removeprefix("MESSAGE_ROLE_").lower()),
+            message.text,
+            invocation_id=message.invocation_id,
+            tool_name=message.tool_name,
+            error_details=message.error_details,
+            metadata=message.metadata,
+        )
+        for index, message in enumerate(request.initial_messages)
+    ]

@@ -7,27 +7,28 @@ import contextlib
 import hashlib
 import hmac
 import secrets
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import structlog
 
 from antiphon import metrics
 from antiphon.audio.recording import RecordingWriter
 from antiphon.call.ends import EndReason
-from antiphon.call.settings import CallSettings, TurnSettings
+from antiphon.call.settings import TurnSettings
 from antiphon.engines.registry import Engines
 from antiphon.errors import InvalidRequest, JoinRefused, NotFound, Overloaded, WrongState
 from antiphon.media.protocol import Medium
-from antiphon.session.chronicle import LedgerChronicle
+from antiphon.session.assembly import engines_of, settings_of
+from antiphon.session.chronicle import LedgerChronicle, initial_messages
 from antiphon.session.pacer import Pacer
-from antiphon.session.parts import CallEngines
 from antiphon.session.session import Session
 from antiphon.store.ledger import Ledger
-from antiphon.store.records import CallRecord, JoinClaim, MessageRecord, MessageRole, StageRecord, new_id
+from antiphon.store.records import CallRecord, JoinClaim, StageRecord, new_id
 from antiphon.store.repositories import Repositories
-from antiphon.wire import call_settings
 from antiphon.wire.call_request import CallRequest, parse_call_request
 from antiphon.wire.incoming import Incoming
 from antiphon.wire.medium import ServerWebSocketMedium
@@ -36,6 +37,7 @@ from antiphon.wire.outgoing import WEBSOCKET_DEFAULTS
 TOKEN_BYTES = 32
 FLUSH_PATIENCE_S = 5.0
 SHUTDOWN_PATIENCE_S = 5.0
+EXPIRY_RETRY_S = 1.0
 
 _REFUSALS = {
     JoinClaim.UNKNOWN: (4404, "there is no such call"),
@@ -99,7 +101,7 @@ class Switchboard:
         """End all live calls and wait for their records to be whole."""
         self._closing = True
         for session in list(self._sessions.values()):
-            session.end(EndReason.SYSTEM_ERROR, 1012, "the server is stopping")
+            self._stop(session)
         for timeout in self._timeouts.values():
             timeout.cancel()
         with contextlib.suppress(TimeoutError):
@@ -107,6 +109,10 @@ class Switchboard:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @staticmethod
+    def _stop(session: Session) -> None:
+        session.end(EndReason.SYSTEM_ERROR, 1012, "the server is stopping")
 
     # Making calls
 
@@ -141,7 +147,7 @@ class Switchboard:
             current_stage_id=stage_id,
         )
         stage = StageRecord(stage_id, call_id, 0, now, call.model, request.to_json())
-        await self._repositories.calls.create(call, [stage], _initial_messages(request, call_id, stage_id))
+        await self._repositories.calls.create(call, [stage], initial_messages(request, call_id, stage_id))
         self._join_urls[call_id] = f"{join_base_url}/api/calls/{call_id}/join?token={token}"
         self._timeouts[call_id] = asyncio.get_running_loop().call_later(request.join_timeout, self._expire, call_id)
         if not greeting_prompt:
@@ -154,6 +160,9 @@ class Switchboard:
         return self._join_urls.get(call_id)
 
     def _expire(self, call_id: str) -> None:
+        if call_id in self._joining:  # the store is deciding who was first
+            self._timeouts[call_id] = asyncio.get_running_loop().call_later(EXPIRY_RETRY_S, self._expire, call_id)
+            return
         self._forget_join(call_id)
         self._unprompted.discard(call_id)
         self._spawn(self._end_record(call_id, EndReason.UNJOINED))
@@ -204,13 +213,15 @@ class Switchboard:
         """Serve a joined call to its end, and put its end on record."""
         call = ticket.call
         self._joining.discard(call.call_id)
-        session = self._session(ticket, medium)
-        self._unprompted.discard(call.call_id)
-        self._sessions[call.call_id] = session
-        self._empty.clear()
         metrics.LIVE_CALLS.inc()
         reason = EndReason.SYSTEM_ERROR
         try:
+            session = self._session(ticket, medium)
+            self._unprompted.discard(call.call_id)
+            self._sessions[call.call_id] = session
+            self._empty.clear()
+            if self._closing:
+                self._stop(session)
             await self._repositories.calls.mark_joined(call.call_id, _now(), ticket.client_version)
             reason = (await session.run()).reason
         finally:
@@ -222,31 +233,9 @@ class Switchboard:
 
     def _session(self, ticket: JoinTicket, medium: Medium) -> Session:
         call, request = ticket.call, ticket.request
-        engines = CallEngines(
-            self._engines.voice_activity,
-            self._engines.end_of_turn,
-            self._engines.transcriber,
-            self._engines.model(call.model),
-            self._engines.voice(call.voice or self._engines.default_voice).speaker,
-        )
-        settings = CallSettings(
-            call_id=call.call_id,
-            output_rate=medium.output_rate,
-            system_prompt=request.system_prompt or "",
-            temperature=request.temperature,
-            language=request.language_hint,
-            initial_messages=call_settings.initial_messages(request.initial_messages),
-            first_speaker=call_settings.first_speaker(request),
-            greeting_prompt=call.call_id not in self._unprompted,
-            vad=call_settings.vad_settings(request),
-            turns=self._turns,
-            inactivity=call_settings.inactivity(request),
-            max_duration_s=request.max_duration,
-            time_exceeded_message=request.time_exceeded_message,
-            media_idle_s=ticket.medium.media_idle_s,
-            modality=request.modality,
-            speech_model=engines.model.audio_input,
-            judges_turns=engines.end_of_turn is not None,
+        engines = engines_of(self._engines, call)
+        settings = settings_of(
+            call, request, engines, self._turns, medium.output_rate, prompted=call.call_id not in self._unprompted
         )
         chronicle = LedgerChronicle(
             self._ledger, call.call_id, call.current_stage_id or "", len(request.initial_messages)
@@ -318,10 +307,15 @@ class Switchboard:
         metrics.JOINS_REFUSED.labels(str(code)).inc()
         return JoinRefused(reason, code)
 
-    def _spawn(self, work: object) -> None:
-        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)  # type: ignore[arg-type]
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("background_work_failed", exc_info=(type(error), error, error.__traceback__))
 
 
 def _now() -> datetime:
@@ -337,23 +331,6 @@ def _check_medium(request: CallRequest) -> None:
         medium = getattr(request.medium, name)
         if medium is not None and medium.outgoing is not None:
             raise InvalidRequest.of(f"medium.{name}.outgoing", "this server cannot place calls")
-
-
-def _initial_messages(request: CallRequest, call_id: str, stage_id: str) -> list[MessageRecord]:
-    return [
-        MessageRecord(
-            call_id,
-            stage_id,
-            index,
-            MessageRole(message.role.removeprefix("MESSAGE_ROLE_").lower()),
-            message.text,
-            invocation_id=message.invocation_id,
-            tool_name=message.tool_name,
-            error_details=message.error_details,
-            metadata=message.metadata,
-        )
-        for index, message in enumerate(request.initial_messages)
-    ]
 
 
 def _remove_folder(folder: Path) -> None:

@@ -1,0 +1,152 @@
+"""Joining and ending calls on a real store: every call that was joined comes to an end on record."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from antiphon.call.settings import TurnSettings
+from antiphon.engines import registry
+from antiphon.engines.registry import Engines
+from antiphon.errors import AntiphonError
+from antiphon.server.config import Config
+from antiphon.session.switchboard import JoinTicket, Switchboard
+from antiphon.store.database import Database
+from antiphon.store.ledger import Ledger
+from antiphon.store.records import CallRecord, JoinClaim
+from antiphon.store.repositories import Repositories
+from antiphon.wire.call_request import parse_call_request
+from antiphon.wire.incoming import UserTextMessage
+from tests.support.virtual_client import VirtualClient
+
+SCRIPTED = {
+    "voice_activity": {"engine": "scripted"},
+    "end_of_turn": {"engine": "scripted"},
+    "transcriber": {"engine": "scripted"},
+    "models": {"ultravox-v0.7": {"engine": "scripted"}},
+    "voices": {"Mark": {"engine": "scripted"}},
+}
+
+
+@dataclass
+class Exchange:
+    switchboard: Switchboard
+    store: Repositories
+    engines: Engines
+
+    async def made(self, join_timeout: str = "30s") -> tuple[CallRecord, str]:
+        """A call, and the token of its join URL."""
+        request = parse_call_request(
+            {
+                "medium": {"serverWebSocket": {"inputSampleRate": 16_000}},
+                "joinTimeout": join_timeout,
+                "firstSpeakerSettings": {"user": {}},
+            }
+        )
+        call = await self.switchboard.create(request, "ws://here")
+        url = self.switchboard.join_url(call.call_id)
+        assert url is not None
+        return call, url.partition("token=")[2]
+
+    async def joined(self) -> JoinTicket:
+        call, token = await self.made()
+        return await self.switchboard.join(call.call_id, token, None)
+
+    async def reason(self, call_id: str) -> str | None:
+        call = await self.store.calls.get(call_id)
+        assert call is not None
+        return call.end_reason
+
+
+@pytest.fixture
+async def exchange(tmp_path: Path) -> AsyncIterator[Exchange]:
+    config = Config.model_validate({**SCRIPTED, "data_dir": tmp_path, "models_dir": tmp_path})
+    engines = registry.build(config, config.models_dir)
+    async with AsyncExitStack() as stack:
+        database = await Database.open(config.store_url)
+        stack.push_async_callback(database.close)
+        ledger = await stack.enter_async_context(Ledger(database))
+        store = Repositories.of(database)
+        switchboard = Switchboard(engines, store, ledger, tmp_path / "recordings", TurnSettings(), 10)
+        await switchboard.start()
+        stack.push_async_callback(switchboard.stop)
+        yield Exchange(switchboard, store, engines)
+
+
+async def test_a_call_whose_engines_are_gone_when_it_is_joined_is_ended(exchange: Exchange) -> None:
+    ticket = await exchange.joined()
+    gone = JoinTicket(replace(ticket.call, model="gone"), ticket.request, ticket.medium, None)
+    with pytest.raises(AntiphonError):
+        await exchange.switchboard.serve(gone, VirtualClient())
+    assert await exchange.reason(ticket.call.call_id) == "system_error"
+    assert exchange.switchboard.live_count == 0
+
+
+async def test_a_join_timeout_that_fires_while_the_join_is_being_claimed_does_not_end_the_call(
+    exchange: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call, token = await exchange.made()
+    claim_join = exchange.store.calls.claim_join
+
+    async def slow_claim(call_id: str, token_hash: str, now: datetime) -> JoinClaim:
+        claim = await claim_join(call_id, token_hash, now)
+        exchange.switchboard._expire(call_id)  # the timer, in the middle of it
+        return claim
+
+    monkeypatch.setattr(exchange.store.calls, "claim_join", slow_claim)
+    ticket = await exchange.switchboard.join(call.call_id, token, None)
+    client = VirtualClient()
+    serving = asyncio.create_task(exchange.switchboard.serve(ticket, client))
+    client.leave()
+    await serving
+    assert await exchange.reason(call.call_id) == "hangup"
+
+
+async def test_a_message_sent_by_rest_while_the_join_is_written_down_reaches_the_call(
+    exchange: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticket = await exchange.joined()
+    call_id = ticket.call.call_id
+    mark_joined = exchange.store.calls.mark_joined
+
+    async def slow_mark(call_id: str, now: datetime, version: str | None) -> bool:
+        exchange.switchboard.send(call_id, UserTextMessage("first of all"))
+        return await mark_joined(call_id, now, version)
+
+    monkeypatch.setattr(exchange.store.calls, "mark_joined", slow_mark)
+    client = VirtualClient()
+    client.leave()
+    await exchange.switchboard.serve(ticket, client)
+    kept = await exchange.store.messages.of_call(call_id)
+    assert [message.text for message in kept] == ["first of all"]
+
+
+async def test_a_call_that_joins_while_the_server_stops_is_ended_by_it(exchange: Exchange) -> None:
+    ticket = await exchange.joined()
+    await exchange.switchboard.stop()
+    client = VirtualClient()
+    await asyncio.wait_for(exchange.switchboard.serve(ticket, client), 5)
+    assert client.closed == (1012, "the server is stopping")
+    assert await exchange.reason(ticket.call.call_id) == "system_error"
+
+
+async def test_work_in_the_background_that_fails_is_told(exchange: Exchange, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(*_: object) -> bool:
+        raise ZeroDivisionError
+
+    call, _ = await exchange.made()
+    monkeypatch.setattr(exchange.store.calls, "mark_ended", broken)
+    with capture_logs() as logs:
+        exchange.switchboard._expire(call.call_id)
+        await asyncio.gather(
+            *(task for task in exchange.switchboard._tasks if "end_record" in repr(task)), return_exceptions=True
+        )
+        await asyncio.sleep(0)
+    assert [line["event"] for line in logs] == ["background_work_failed"]
