@@ -40,7 +40,7 @@ def test_the_answer_comes_with_the_endpoint_because_it_was_prepared_in_the_silen
 def test_without_opinion_or_words_the_answer_waits_for_the_words() -> None:
     stage = Stage(settings(first_speaker=USER_FIRST), Engines(transcription_s=1.0)).join().speech(1.0, 2.0).run(12.0)
     thinking = stage.time_of(lambda a: a == act.Emit(StateChanged(AgentState.THINKING)))
-    assert thinking == pytest.approx(2.0 + 0.128 + 1.0, abs=0.04)
+    assert thinking == pytest.approx(2.0 + 0.096 + 1.0, abs=0.04)
 
 
 def test_a_speculation_is_dropped_without_a_trace_when_the_caller_goes_on() -> None:

@@ -46,9 +46,7 @@ def test_even_a_fast_model_does_not_keep_the_caller_waiting_for_a_long_sentence(
     assert len(split(LONG, 1000)[0].split()) == 12
 
 
-@pytest.mark.parametrize(
-    "text", ["Ask Dr. Brown about it now.", "It is about 1. A and 2. B, you know.", "J. R. is here now."]
-)
+@pytest.mark.parametrize("text", ["Ask Dr. Brown about it now.", "1. Take the bread. 2. Cut it.", "J. R. is here now."])
 def test_not_every_full_stop_is_an_end(text: str) -> None:
     assert "Dr." not in [clause[-3:] for clause in split(text, 1000)[:1]]
     assert not split(text, 1000)[0].endswith(("1.", "J."))

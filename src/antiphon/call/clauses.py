@@ -29,7 +29,7 @@ LONG_CLAUSE = 120
 _SENTENCE_END = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s)|\n+|[。！？]")
 _PAUSE = re.compile(r"[,;:—–]+[\"'”’)\]]*(?=\s)|[.!?…]+[\"'”’)\]]*(?=\s)|\n+|[。！？、，]")
 _ABBREVIATION = re.compile(r"(?:\b(?:Mr|Mrs|Ms|Dr|Prof|St|vs|etc|e\.g|i\.e|No|Jr|Sr)|\b[A-Z])\.$")
-_NUMBER = re.compile(r"(?:^|\s)\d+\.$")
+_LIST_NUMBER = re.compile(r"^\s*\d+\.$")
 _MARKUP = re.compile(r"\*+|`+|^#+\s*|^\s*[-•]\s+|_{2,}|~{2,}", re.MULTILINE)
 _LINK = re.compile(r"\[([^\]]+)\]\([^)]+\)")
 _SPEAKABLE = re.compile(r"\w")
@@ -124,4 +124,4 @@ class ClauseSplitter:
 
 def _ends_here(text: str) -> bool:
     """Whether the punctuation at the end of ``text`` ends anything: not after "Dr." or a list's "1."."""
-    return not (_ABBREVIATION.search(text) or _NUMBER.search(text))
+    return not (_ABBREVIATION.search(text) or _LIST_NUMBER.search(text))

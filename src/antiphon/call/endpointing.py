@@ -18,6 +18,10 @@ SHORTEST_UTTERANCE_S = 2 * FRAME_S
 """Less speech than this is a click, not an utterance, whatever ``minimumTurnDuration`` says."""
 
 SHORTEST_GRACE_S = 0.3
+QUIET_PROBABILITY = 0.35
+"""Below it a frame is probably no speech, even where ``frameActivationThreshold`` is lower and, to be safe, counts it
+as such: an utterance's last sound fades through it. Only what leaves no trace is begun by it."""
+
 LONGEST_GAP_S = 3.0
 """Longer gaps between packets are no packet rhythm but a client that sends nothing while nobody speaks."""
 
@@ -96,11 +100,14 @@ class CallerTurn:
         self.speech_end_at = 0.0
         self._speech_s = 0.0
         self._run_s = 0.0
+        self._quiet_s = 0.0
+        self._murmur_s = 0.0
         self._silence_s = 0.0
         self._completeness: float | None = None
         self._opinion_due = False
         self._scored_at: float | None = None
         self._gap_s = 0.0
+        self._burst_s = 0.0
 
     @property
     def deadline(self) -> float | None:
@@ -124,11 +131,21 @@ class CallerTurn:
         """One scored frame, ending at ``audio_s``."""
         if self._scored_at is not None:
             gap = at - self._scored_at
-            self._gap_s = max(self._gap_s * 0.99, gap if gap <= LONGEST_GAP_S else 0.0)
+            # Who sends a second at a time is silent for a second after it.
+            self._burst_s = self._burst_s + FRAME_S if gap < FRAME_S / 2 else 0.0
+            self._gap_s = max(self._gap_s * 0.99, gap if gap <= LONGEST_GAP_S else 0.0, self._burst_s)
         self._scored_at = at
+        quiet = probability < max(self._vad.activation_threshold, QUIET_PROBABILITY)
+        self._quiet_s = self._quiet_s + FRAME_S if quiet else 0.0
         if probability >= self._vad.activation_threshold:
-            return self._speech(at, audio_s)
-        return self._silence()
+            facts = self._speech(at, audio_s, quiet)
+        else:
+            facts = self._silence()
+        if self.phase is Phase.SPEAKING and self._quiet_s >= self._pause_s - _TOLERANCE_S:
+            facts += self._pause(self._silence_s)
+        if self.phase is Phase.PAUSING:
+            facts += self._end_if_due(self._silence_s)
+        return facts
 
     def judge(self, utterance: int, revision: int, probability: float | None) -> list[TurnFact]:
         """The end-of-turn model's opinion has come (``None``: it has none)."""
@@ -153,7 +170,7 @@ class CallerTurn:
             facts += self._end_if_due(silence_s)
         return facts
 
-    def _speech(self, at: float, audio_s: float) -> list[TurnFact]:
+    def _speech(self, at: float, audio_s: float, quiet: bool) -> list[TurnFact]:
         facts: list[TurnFact] = []
         if self.phase is Phase.QUIET:
             self.phase = Phase.SPEAKING
@@ -162,11 +179,13 @@ class CallerTurn:
             self.confirmed = False
             self._speech_s = 0.0
             self._run_s = 0.0
+            self._quiet_s = 0.0
             self.start_audio_s = audio_s - FRAME_S
             self.start_at = at
             facts.append(Began(self.utterance))
         self._speech_s += FRAME_S
-        self._run_s += FRAME_S
+        self._run_s = 0.0 if quiet else self._run_s + FRAME_S
+        self._murmur_s += FRAME_S
         self._silence_s = 0.0
         self.speech_end_audio_s = audio_s
         self.speech_end_at = at
@@ -187,12 +206,12 @@ class CallerTurn:
             return []
         self._silence_s += FRAME_S
         self._run_s = 0.0
-        facts: list[TurnFact] = []
-        if self.phase is Phase.SPEAKING and self._silence_s >= self._pause_s - _TOLERANCE_S:
-            facts += self._pause(self._silence_s)
-        if self.phase is Phase.PAUSING:
-            facts += self._end_if_due(self._silence_s)
-        return facts
+        murmured = self._murmur_s >= SHORTEST_UTTERANCE_S - _TOLERANCE_S
+        if self.phase is Phase.PAUSING and murmured and self._silence_s >= self._pause_s - _TOLERANCE_S:
+            # What was taken for silence was not all silence: the revision may lack words.
+            self.phase = Phase.SPEAKING
+            return [Resumed(self.utterance)]
+        return []
 
     def _pause(self, silence_s: float) -> list[TurnFact]:
         if not self.confirmed:
@@ -202,6 +221,7 @@ class CallerTurn:
             return []
         self.phase = Phase.PAUSING
         self.revision += 1
+        self._murmur_s = 0.0
         self._completeness = None
         self._opinion_due = self._judged
         return [Paused(self.utterance, self.revision)]

@@ -70,7 +70,7 @@ class TimedMessage:
 class TurnSettings:
     """How the server takes turns; the operator's, not the caller's."""
 
-    speculation_delay_s: float = 0.128
+    speculation_delay_s: float = 0.096
     """Silence after which transcription and generation start on suspicion."""
 
     completeness_threshold: float = 0.5

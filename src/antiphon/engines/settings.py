@@ -99,7 +99,7 @@ class WhisperSettings(Settings):
     path: FilePath | None = Field(
         default=None, description="A folder with a Whisper model for CTranslate2; by default the fetched one."
     )
-    threads: int = Field(default=2, ge=1, le=64, description="Threads of computation.")
+    threads: int = Field(default=1, ge=1, le=64, description="Threads of computation.")
 
 
 class OpenAITranscriberSettings(OpenAIServer):

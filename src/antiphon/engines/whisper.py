@@ -43,7 +43,7 @@ class WhisperTranscriber:
     One job at a time on ``threads`` cores; what somebody waits for goes before what is done ahead.
     """
 
-    def __init__(self, folder: Path, threads: int = 2) -> None:
+    def __init__(self, folder: Path, threads: int = 1) -> None:
         self._folder = folder
         self._threads = threads
         self._model: WhisperModel | None = None

@@ -42,6 +42,7 @@ class _Work:
     speaker: asyncio.Task[None] | None = None
     held: list[Samples] = field(default_factory=list)
     held_samples: int = 0
+    released: asyncio.Event = field(default_factory=asyncio.Event)
     playing: bool = False
     finished: bool = False
     dropped: bool = False
@@ -107,6 +108,7 @@ class Responder:
         """What is held of the reply, and what follows, may be heard."""
         work = self._of(reply)
         work.playing = True
+        work.released.set()
         self._player.begin(reply)
         for samples in work.held:
             self._player.push(samples, self._now())
@@ -202,9 +204,10 @@ class Responder:
         return len(samples)
 
     async def _wait_for_room(self, work: _Work) -> None:
+        if not work.playing and work.held_samples > MOST_HELD_DRAFT_S * self._output_rate:
+            await work.released.wait()
         while True:
-            most_held = MOST_HELD_DRAFT_S * self._output_rate
-            if not (self._player.full if work.playing else work.held_samples > most_held):
+            if not self._player.full:
                 return
             await asyncio.sleep(HOLD_POLL_S)
 
