@@ -6,6 +6,7 @@ from bisect import insort
 from dataclasses import dataclass
 
 from antiphon.call.messages import Modality, Role
+from antiphon.call.tools import ToolRequest, ToolSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +21,12 @@ class Span:
 class ChatMessage:
     """One message as a language model sees it."""
 
-    role: str  # "user" | "assistant" | "system"
+    role: str  # "user" | "assistant" | "system" | "tool"
     text: str
+    tool_calls: tuple[ToolRequest, ...] = ()
+    """Of an assistant: the tools it used after these words."""
+    tool_call_id: str | None = None
+    """Of a tool: the invocation that ``text`` is the result of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,7 @@ class Prompt:
     messages: tuple[ChatMessage, ...]
     temperature: float = 0.0
     language: str | None = None
+    tools: tuple[ToolSpec, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,7 +85,16 @@ class Usage:
     completion_tokens: int
 
 
-Generated: TypeAlias = TextDelta | Usage
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """The model wants a tool used. ``arguments`` is the JSON text it wrote, whole but not checked; ``id`` is its own."""
+
+    name: str
+    arguments: str
+    id: str | None = None
+
+
+Generated: TypeAlias = TextDelta | ToolCall | Usage
 
 
 class LanguageModel(Protocol):
