@@ -60,8 +60,8 @@ class Utterance:
 class Listener:
     """Resamples, frames and scores what the caller says.
 
-    ``on_frame(audio_s, probability)`` is called on the event loop for every 32 ms frame, in order, after the
-    frame was given to the open utterance; ``audio_s`` is the frame's end on the caller's audio clock.
+    ``on_frame(audio_s, probability)`` is called on the event loop for every 32 ms frame, in order; ``audio_s`` is
+    the frame's end on the caller's audio clock. The frame then goes to the utterance that is open.
     """
 
     def __init__(
@@ -143,9 +143,10 @@ class Listener:
     def _scored(self, probability: float) -> None:
         frame = self._unscored.popleft()
         self._recent.append((frame, probability))
-        if self._growing is not None:
-            self._growing.feed(frame, probability)
+        growing = self._growing
         self._frames_scored += 1
         self._on_frame(self._frames_scored * ACTIVITY_FRAME / LISTENING_RATE, probability)
+        if growing is not None and growing is self._growing:  # else the frame is the next utterance's
+            growing.feed(frame, probability)
         if not self._unscored:
             self._all_scored.set()
