@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from antiphon.call.history import SpokenMessage
 from antiphon.call.messages import CallEvent, Severity
+from antiphon.session.spool import Spool
 from antiphon.store.ledger import Ledger
 from antiphon.store.records import CallChanges, EventRecord, MessageRecord, MessageRole, StageChanges
 from antiphon.wire.call_request import CallRequest
@@ -12,8 +13,9 @@ from antiphon.wire.call_request import CallRequest
 class LedgerChronicle:
     """The record of one call in one stage. ``initial`` is the number of the stage's initial messages."""
 
-    def __init__(self, ledger: Ledger, call_id: str, stage_id: str, initial: int) -> None:
+    def __init__(self, ledger: Ledger, spool: Spool, call_id: str, stage_id: str, initial: int) -> None:
         self._ledger = ledger
+        self._spool = spool
         self._call_id = call_id
         self._stage_id = stage_id
         self._initial = initial
@@ -21,19 +23,19 @@ class LedgerChronicle:
 
     def keep(self, message: SpokenMessage) -> None:
         """A finished message; its place in the stage follows its ordinal, whenever it finished."""
-        self._ledger.append_message(
-            MessageRecord(
-                self._call_id,
-                self._stage_id,
-                self._initial + message.ordinal,
-                MessageRole(message.role.value),
-                message.text,
-                message.modality,
-                message.ordinal,
-                message.audio_span,
-                message.wall_span,
-            )
+        record = MessageRecord(
+            self._call_id,
+            self._stage_id,
+            self._initial + message.ordinal,
+            MessageRole(message.role.value),
+            message.text,
+            message.modality,
+            message.ordinal,
+            message.audio_span,
+            message.wall_span,
         )
+        self._spool.add(record)
+        self._ledger.append_message(record)
 
     def note(self, event: CallEvent, audio_s: float, wall_s: float) -> None:
         """Something worth knowing; errors are counted on the call and its stage."""

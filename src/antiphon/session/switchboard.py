@@ -26,6 +26,7 @@ from antiphon.session.assembly import engines_of, settings_of
 from antiphon.session.chronicle import LedgerChronicle, initial_messages
 from antiphon.session.pacer import Pacer
 from antiphon.session.session import Session
+from antiphon.session.spool import Spool
 from antiphon.store.ledger import Ledger
 from antiphon.store.records import CallRecord, JoinClaim, StageRecord, new_id
 from antiphon.store.repositories import Repositories
@@ -78,6 +79,7 @@ class Switchboard:
         self._recordings = recordings
         self._turns = turns
         self._max_live_calls = max_live_calls
+        self._spool = Spool(recordings.parent / "live")
         self._pacer = Pacer()
         self._sessions: dict[str, Session] = {}
         self._joining: set[str] = set()
@@ -93,6 +95,7 @@ class Switchboard:
 
     async def start(self) -> None:
         """End what a former process left behind, and begin to pace."""
+        await self._spool.recover(self._ledger)
         for call in await self._repositories.calls.end_abandoned(_now()):
             _log.warning("call_was_abandoned", call_id=call.call_id)
         self._spawn(self._pacer.run())
@@ -238,7 +241,7 @@ class Switchboard:
             call, request, engines, self._turns, medium.output_rate, prompted=call.call_id not in self._unprompted
         )
         chronicle = LedgerChronicle(
-            self._ledger, call.call_id, call.current_stage_id or "", len(request.initial_messages)
+            self._ledger, self._spool, call.call_id, call.current_stage_id or "", len(request.initial_messages)
         )
         recording = (
             RecordingWriter(self.recording_folder(call.call_id), medium.input_rate, medium.output_rate)
@@ -298,8 +301,13 @@ class Switchboard:
 
     async def _end_record(self, call_id: str, reason: EndReason) -> None:
         """Everything of the call is written before it counts as ended: history is final from then on."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._ledger.flush(call_id), FLUSH_PATIENCE_S)
+        recorded = False
+        try:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ledger.flush(call_id), FLUSH_PATIENCE_S)
+                recorded = True
+        finally:
+            self._spool.close(call_id, recorded=recorded)
         if await self._repositories.calls.mark_ended(call_id, reason, _now()):
             metrics.CALLS_ENDED.labels(reason.value).inc()
 

@@ -1,0 +1,92 @@
+"""What is said in live calls, on disk before any client sees it.
+
+The ledger commits a message some milliseconds after it was put, and no call waits for that. A process that is killed
+in between would have shown a client words that are on no record. Hence each message first goes into a file of its
+call, by one small write that is over when it returns and survives the process (not a power failure). The file is
+removed when the ledger has everything; one that is found at the next start is put on record then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from pathlib import Path
+
+import structlog
+from pydantic import TypeAdapter, ValidationError
+
+from antiphon.store.ledger import Ledger
+from antiphon.store.records import MessageRecord
+
+FLUSH_PATIENCE_S = 30.0
+
+_MESSAGE = TypeAdapter(MessageRecord)
+_log = structlog.get_logger(__name__)
+
+
+class Spool:
+    """A folder with one file for each call that something was said in. Nothing that fails here fails a call."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._files: dict[str, int] = {}
+
+    def add(self, message: MessageRecord) -> None:
+        """Write a message; it is there when this returns."""
+        try:
+            os.write(self._file(message.call_id), _MESSAGE.dump_json(message) + b"\n")
+        except OSError as error:
+            _log.error("spool_failed", call_id=message.call_id, error=error.strerror)
+
+    def close(self, call_id: str, *, recorded: bool) -> None:
+        """The call is over. Where everything of it is on record, its file is removed."""
+        file = self._files.pop(call_id, None)
+        if file is not None:
+            os.close(file)
+            if recorded:
+                with contextlib.suppress(OSError):
+                    self._path(call_id).unlink()
+
+    async def recover(self, ledger: Ledger) -> None:
+        """Put on record what a former process left; messages that are there already stay as they are.
+
+        To be run before any call is served. Files stay where the ledger cannot write, for the next start.
+        """
+        found = await asyncio.to_thread(self._left_behind)
+        for messages in found.values():
+            for message in messages:
+                ledger.append_message(message)
+        try:
+            await asyncio.wait_for(ledger.flush(), FLUSH_PATIENCE_S)
+        except TimeoutError:
+            return
+        for path in found:
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+    def _left_behind(self) -> dict[Path, list[MessageRecord]]:
+        return {path: list(_read(path)) for path in self._folder.glob("*.jsonl")}
+
+    def _path(self, call_id: str) -> Path:
+        return self._folder / f"{call_id}.jsonl"
+
+    def _file(self, call_id: str) -> int:
+        file = self._files.get(call_id)
+        if file is None:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            file = os.open(self._path(call_id), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            self._files[call_id] = file
+        return file
+
+
+def _read(path: Path) -> list[MessageRecord]:
+    """The whole lines of a file; the last may have been cut off in the middle."""
+    messages = []
+    try:
+        for line in path.read_bytes().splitlines():
+            with contextlib.suppress(ValidationError):
+                messages.append(_MESSAGE.validate_json(line))
+    except OSError as error:
+        _log.error("spool_unreadable", error=error.strerror)
+    return messages
