@@ -27,6 +27,9 @@ DEAD_PEER_MS = 20_000
 PARSED_AT_ONCE_BYTES = 4_096
 """Of what a client sent: 682 frames at most, 8 ms of work, before other calls have their turn."""
 
+FAREWELL_S = 1.0
+"""For a client to take what is left, when the server stops."""
+
 VANISHED = 1006
 
 
@@ -144,6 +147,11 @@ class CallSocket(WebSocketsSansIOProtocol):
             return
         # Not `close`, which waits until a dead peer has taken what is buffered.
         self.transport.abort()
+
+    def shutdown(self) -> None:
+        """The server stops, and does not wait for a client that does not read."""
+        super().shutdown()
+        self.loop.call_later(FAREWELL_S, self.transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Without a closing handshake the client has vanished, whatever the transport calls it."""
