@@ -45,7 +45,12 @@ replies = ["LONG"]
 """.replace("LONG", "There is much to say about this and it takes me a minute to say it all. " * 50)
 """No models, no waiting. The long reply takes 72 s to hear."""
 
-LIMITS = "\n[limits]\n"
+LIMITS = """
+[turns]
+farewell_patience_s = 3.0
+
+[limits]
+"""
 
 CALL: dict[str, Any] = {
     "model": "short",
@@ -72,6 +77,13 @@ class House:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
         return int(line.split()[1]) * 1024
+
+    def holds(self, port: int) -> bool:
+        """Whether the server still has its end of the connection with a client's ``port`` open."""
+        here = int(self.url.rpartition(":")[2])
+        rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        ends = [(row[1].endswith(f":{here:04X}"), row[2].endswith(f":{port:04X}"), row[9]) for row in rows]
+        return any(mine and theirs and inode != "0" for mine, theirs, inode in ends)
 
     async def metric(self, name: str) -> float:
         """The sum of what `/metrics` has under ``name``, whatever the labels."""

@@ -41,6 +41,11 @@ class RawClient:
         list(protocol.events_received())
         return cls(sock, protocol)
 
+    @property
+    def port(self) -> int:
+        """Its own."""
+        return int(self.sock.getsockname()[1])
+
     async def send(self, opcode: Opcode, payload: bytes, *, fin: bool = True) -> None:
         """One frame."""
         await self.send_bytes(frame(opcode, payload, fin=fin))
