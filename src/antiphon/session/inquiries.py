@@ -12,6 +12,7 @@ from antiphon.call import events as ev
 from antiphon.engines.protocols import LISTENING_RATE, EndOfTurn, Samples
 from antiphon.errors import EngineError
 from antiphon.session.listener import Listener, Utterance
+from antiphon.session.mending import mended
 
 JUDGED_S = 8.0
 """The end-of-turn model hears this much of an utterance's end."""
@@ -83,7 +84,7 @@ class Inquiries:
             _log.exception("transcriber_broke")
             self._report(ev.TranscriptionFailed(self._now(), number, revision, "the transcriber broke"))
         else:
-            self._report(ev.Transcribed(self._now(), number, revision, text))
+            self._report(ev.Transcribed(self._now(), number, revision, mended(text)))
 
     async def _judge(self, end_of_turn: EndOfTurn, audio: Samples, number: int, revision: int) -> None:
         probability: float | None = None

@@ -17,6 +17,7 @@ from antiphon.call import events as ev
 from antiphon.call.history import Prompt
 from antiphon.engines.protocols import LanguageModel, Primable, Speaker, TextDelta
 from antiphon.errors import EngineError
+from antiphon.session.mending import Mender
 from antiphon.session.player import Player
 
 HOLD_POLL_S = 0.1
@@ -145,11 +146,12 @@ class Responder:
             _log.exception("language_model_broke")
 
     async def _write(self, reply: int, prompt: Prompt, audio: Samples | None) -> None:
+        mender = Mender()
         try:
             async with _closing(self._model.generate(prompt, audio)) as generated:
                 async for item in generated:
-                    if isinstance(item, TextDelta):
-                        self._report(ev.TextGenerated(self._now(), reply, item.text))
+                    if isinstance(item, TextDelta) and (delta := mender.push(item.text)):
+                        self._report(ev.TextGenerated(self._now(), reply, delta))
         except EngineError as error:
             self._report(ev.GenerationFailed(self._now(), reply, str(error)))
         except Exception:
