@@ -265,8 +265,8 @@ class Session:
     def _set_alarm(self) -> None:
         deadline = self._core.deadline
         if self._alarm is not None:
-            if deadline is not None and self._alarm.when() == deadline:
-                return
+            if deadline is not None and self._alarm.when() <= deadline:
+                return  # Deadlines move on with every event: an early look is cheaper than a new timer each time.
             self._alarm.cancel()
             self._alarm = None
         if deadline is not None:
