@@ -9,15 +9,21 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass, field
+from typing import TypeVar, cast
 
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
+from antiphon.call.history import Prompt
 from antiphon.call.messages import Role
 from antiphon.call.settings import CallSettings, FirstSpeaker, Greeting, VadSettings
-from antiphon.engines.protocols import Samples
+from antiphon.engines.protocols import Generated, Samples
 from antiphon.engines.scripted import ScriptedEndOfTurn, ScriptedLanguageModel, ScriptedSpeaker, ScriptedTranscriber
+from antiphon.errors import EngineError
 from antiphon.media.protocol import AudioIn
 from tests.support.scene import Scene
 from tests.support.virtual_client import VirtualClient
@@ -46,6 +52,77 @@ class ByLoudness(ScriptedTranscriber):
     async def transcribe(self, utterance: object) -> str:
         self._delay_s = self._dice.choice([0.0, 0.1, 0.4, 1.5])
         return await super().transcribe(utterance)  # type: ignore[arg-type]
+
+
+class Luck:
+    """Fails now and then, or does not answer at all."""
+
+    def __init__(self, dice: random.Random) -> None:
+        self._dice = dice
+
+    async def try_it(self) -> None:
+        match self._dice.randrange(12):
+            case 0:
+                raise EngineError("out of luck")
+            case 1:
+                raise ValueError("a bug")
+            case 2:
+                await asyncio.Event().wait()
+
+
+class UnluckyTranscriber(ByLoudness):
+    async def transcribe(self, utterance: object) -> str:
+        await Luck(self._dice).try_it()
+        return await super().transcribe(utterance)
+
+
+class UnluckyModel(ScriptedLanguageModel):
+    def __init__(self, dice: random.Random) -> None:
+        super().__init__(lambda text: f"I heard {text}, and here is a sentence. And one more of them.")
+        self._luck = Luck(dice)
+
+    async def generate(self, prompt: Prompt, audio: Samples | None = None) -> AsyncIterator[Generated]:
+        async with aclosing(cast("AsyncGenerator[Generated, None]", super().generate(prompt, audio))) as items:
+            async for number, item in enumerated(items):
+                if number % 5 == 0:
+                    await self._luck.try_it()
+                yield item
+
+    async def prime(self, prompt: Prompt) -> None:
+        await self._luck.try_it()
+
+
+class UnluckySpeaker(ScriptedSpeaker):
+    def __init__(self, dice: random.Random) -> None:
+        super().__init__(speed_factor=dice.choice([0.0, 2.0]))
+        self._luck = Luck(dice)
+
+    async def speak(self, text: str) -> AsyncIterator[Samples]:
+        async with aclosing(cast("AsyncGenerator[Samples, None]", super().speak(text))) as pieces:
+            async for number, samples in enumerated(pieces):
+                if number % 4 == 0:
+                    await self._luck.try_it()
+                yield samples
+
+
+class UnluckyEndOfTurn(ScriptedEndOfTurn):
+    def __init__(self, dice: random.Random) -> None:
+        super().__init__()
+        self._luck = Luck(dice)
+
+    async def completeness(self, audio: Samples) -> float:
+        await self._luck.try_it()
+        return 0.9
+
+
+T = TypeVar("T")
+
+
+async def enumerated(items: AsyncIterator[T]) -> AsyncIterator[tuple[int, T]]:
+    number = 0
+    async for item in items:
+        yield number, item
+        number += 1
 
 
 @dataclass
@@ -190,3 +267,34 @@ def test_any_call(seed: int) -> None:
     check_words(scene, script)
     if script.leaves_at > LENGTH_S:
         check_answers(scene, script)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_any_call_with_engines_that_fail_now_and_then(seed: int) -> None:
+    """It ends by the caller's leave or is given up; nothing is stuck, nothing is left, what is on the wire is right."""
+    dice = random.Random(seed)
+    script = Script(dice)
+    settings = CallSettings("call", 24_000, first_speaker=FirstSpeaker(dice.random() < 0.5, Greeting()))
+    scene = Scene(settings).with_engines(
+        transcriber=UnluckyTranscriber(dice),
+        model=UnluckyModel(dice),
+        speaker=UnluckySpeaker(dice),
+        end_of_turn=UnluckyEndOfTurn(dice),
+    )
+    with capture_logs() as logs:
+        scene.run(script.play)
+    assert scene.end is not None
+    assert scene.end.reason in ("hangup", "system_error")
+    if scene.end.reason == "system_error":
+        assert scene.end.text == "the agent cannot answer"
+    check_wire(scene.client)
+    words = [word for message in scene.record.kept if message.role is Role.USER for word in message.text.split()]
+    assert len(words) == len(set(words))
+    assert {line["event"] for line in logs} <= {
+        "transcriber_broke",
+        "language_model_broke",
+        "speaker_broke",
+        "end_of_turn_broke",
+        "end_of_turn_failed",
+        "prime_failed",
+    }
