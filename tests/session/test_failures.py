@@ -21,6 +21,8 @@ from antiphon.engines.scripted import (
     ScriptedSpeaker,
     ScriptedTranscriber,
     ScriptedTranscription,
+    ScriptedVoiceActivity,
+    ScriptedVoiceActivityStream,
     Trouble,
 )
 from antiphon.errors import EngineError
@@ -253,3 +255,35 @@ def test_what_was_heard_is_on_record_when_the_server_cancels_the_call() -> None:
     assert len(agent_words(scene)) == 1
     assert REPLY.startswith(agent_words(scene)[0])
     assert scene.model.stopped == 0
+
+
+class DyingVoiceActivity(ScriptedVoiceActivity):
+    """Scores for a second and a half."""
+
+    def open(self, on_score: Callable[[float], None]) -> ScriptedVoiceActivityStream:
+        stream, frames = super().open(on_score), 0
+        push = stream.push
+
+        def dying(frame: Samples) -> None:
+            nonlocal frames
+            frames += 1
+            if frames > 47:
+                raise EngineError("the voice activity is gone", retryable=False)
+            push(frame)
+
+        stream.push = dying  # type: ignore[method-assign]
+        return stream
+
+
+class DeafTranscriber(ScriptedTranscriber):
+    async def transcribe(self, utterance: ScriptedTranscription) -> str:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+def test_a_call_that_breaks_while_the_caller_speaks_waits_for_nobody() -> None:
+    scene = Scene().with_engines(voice_activity=DyingVoiceActivity(), transcriber=DeafTranscriber())
+    with capture_logs() as logs:
+        scene.run(speaking("." * 5 + "#" * 30))
+    assert scene.end == BROKE
+    assert [line["event"] for line in logs] == ["session_broke"]

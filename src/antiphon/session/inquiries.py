@@ -40,6 +40,11 @@ class Inquiries:
         self._report = report
         self._now = now
         self._asked: dict[int, set[asyncio.Task[None]]] = {}
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Ask no more: the call's tasks are being cancelled, and nobody would cancel a new one."""
+        self._stopped = True
 
     def transcribe(self, number: int, revision: int) -> None:
         """Ask for the words of an utterance, as it stands now."""
@@ -65,6 +70,9 @@ class Inquiries:
                 task.cancel()
 
     def _ask(self, number: int, work: Coroutine[Any, Any, None]) -> None:
+        if self._stopped:
+            work.close()
+            return
         task = self._tasks.create_task(work)
         asked = self._asked.setdefault(number, set())
         asked.add(task)

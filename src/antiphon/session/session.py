@@ -150,6 +150,8 @@ class Session:
             return await asyncio.shield(ended)
         except asyncio.CancelledError:
             # The server stops, or a task of the call broke: what the caller has heard by now is put on record.
+            if self._inquiries is not None:
+                self._inquiries.stop()
             self.end(EndReason.SYSTEM_ERROR, 1011, "the server failed")
             raise
 
