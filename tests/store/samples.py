@@ -7,7 +7,16 @@ from typing import Any
 
 from antiphon.call.history import Span
 from antiphon.call.messages import Modality, Severity
-from antiphon.store.records import CallRecord, EventRecord, MessageRecord, MessageRole, StageRecord, new_id
+from antiphon.store.records import (
+    CallRecord,
+    CallToolRecord,
+    EventRecord,
+    MessageRecord,
+    MessageRole,
+    StageRecord,
+    ToolRecord,
+    new_id,
+)
 
 T0 = datetime(2026, 3, 1, 12, 0, 0, 250_000, tzinfo=UTC)
 
@@ -67,3 +76,21 @@ def an_event(stage: StageRecord, **fields: Any) -> EventRecord:
         "wall_s": 1.6,
     }
     return EventRecord(**(given | fields))
+
+
+def a_tool(name: str, **fields: Any) -> ToolRecord:
+    definition = {"modelToolName": name, "description": f"Does {name}.", "client": {}}
+    given: dict[str, Any] = {"tool_id": new_id(), "name": name, "created": T0, "definition": definition}
+    return ToolRecord(**(given | fields))
+
+
+def a_call_tool(stage: StageRecord, name: str, **fields: Any) -> CallToolRecord:
+    given: dict[str, Any] = {
+        "call_tool_id": new_id(),
+        "call_id": stage.call_id,
+        "stage_id": stage.stage_id,
+        "tool_id": None,
+        "name": name,
+        "definition": {"description": f"Does {name}.", "client": {}},
+    }
+    return CallToolRecord(**(given | fields))

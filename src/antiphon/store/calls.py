@@ -12,10 +12,18 @@ from antiphon.call.ends import EndReason
 from antiphon.store.call_filter import CallFilter, call_order
 from antiphon.store.database import Database
 from antiphon.store.paging import check_page_size, fetch_page
-from antiphon.store.records import CallChanges, CallRecord, JoinClaim, MessageRecord, Page, StageRecord
+from antiphon.store.records import (
+    CallChanges,
+    CallRecord,
+    CallToolRecord,
+    JoinClaim,
+    MessageRecord,
+    Page,
+    StageRecord,
+)
 from antiphon.store.recovery import end_abandoned
-from antiphon.store.rows import call_record, call_row, changed, label_rows, message_row, stage_row
-from antiphon.store.tables import CallLabelRow, CallRow, MessageRow, StageRow
+from antiphon.store.rows import call_record, call_row, call_tool_row, changed, label_rows, message_row, stage_row
+from antiphon.store.tables import CallLabelRow, CallRow, CallToolRow, MessageRow, StageRow
 
 
 class CallRepository:
@@ -25,9 +33,13 @@ class CallRepository:
         self._database = database
 
     async def create(
-        self, call: CallRecord, stages: Sequence[StageRecord] = (), messages: Sequence[MessageRecord] = ()
+        self,
+        call: CallRecord,
+        stages: Sequence[StageRecord] = (),
+        messages: Sequence[MessageRecord] = (),
+        tools: Sequence[CallToolRecord] = (),
     ) -> None:
-        """Store a new call, with its first stage and that one's initial messages, in one transaction.
+        """Store a new call, with its first stage and that one's initial messages and tools, in one transaction.
 
         The call belongs to this server (``Database.server_id``).
         """
@@ -37,6 +49,7 @@ class CallRepository:
                 (CallLabelRow, label_rows(call)),
                 (StageRow, [stage_row(stage) for stage in stages]),
                 (MessageRow, [message_row(message) for message in messages]),
+                (CallToolRow, [call_tool_row(tool) for tool in tools]),
             ):
                 if rows:
                     await connection.execute(insert(table), rows)
@@ -125,7 +138,7 @@ class CallRepository:
         return await end_abandoned(self._database, now)
 
     async def delete(self, call_id: str) -> bool:
-        """Remove the call with its stages, messages and events. ``False`` where there was none."""
+        """Remove the call with its stages, tools, messages and events. ``False`` where there was none."""
         async with self._database.write() as connection:
             statement = delete(CallRow).where(CallRow.call_id == call_id)
             return (await connection.execute(statement)).rowcount == 1

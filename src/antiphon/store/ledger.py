@@ -24,7 +24,7 @@ from antiphon.store.ledger_batch import (
     size_bytes,
     write_entries,
 )
-from antiphon.store.records import CallChanges, EventRecord, MessageRecord, StageChanges, StageRecord
+from antiphon.store.records import CallChanges, CallToolRecord, EventRecord, MessageRecord, StageChanges, StageRecord
 
 CAPACITY_BYTES = 64 * 1024 * 1024
 MAX_BATCH = 500
@@ -110,6 +110,10 @@ class Ledger:
     def append_stage(self, stage: StageRecord) -> None:
         """Write a new stage."""
         self._append(stage)
+
+    def append_call_tool(self, tool: CallToolRecord) -> None:
+        """Write a tool of a stage that was put before."""
+        self._append(tool)
 
     def append_message(self, message: MessageRecord) -> None:
         """Write a message; it replaces what was at its place."""

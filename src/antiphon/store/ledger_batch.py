@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 from sqlalchemy import update
 
 from antiphon.store.database import Database
-from antiphon.store.puts import put_events, put_messages, put_stages
-from antiphon.store.records import CallChanges, EventRecord, MessageRecord, StageChanges, StageRecord
+from antiphon.store.puts import put_call_tools, put_events, put_messages, put_stages
+from antiphon.store.records import CallChanges, CallToolRecord, EventRecord, MessageRecord, StageChanges, StageRecord
 from antiphon.store.rows import changed
 from antiphon.store.tables import CallRow, StageRow
 
@@ -35,7 +35,7 @@ class StageUpdate:
     changes: StageChanges
 
 
-Content: TypeAlias = MessageRecord | EventRecord | StageRecord | CallUpdate | StageUpdate
+Content: TypeAlias = MessageRecord | EventRecord | StageRecord | CallToolRecord | CallUpdate | StageUpdate
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +57,15 @@ def size_bytes(content: Content) -> int:
             more = (content.text, content.extras)
         case StageRecord():
             more = (content.settings,)
+        case CallToolRecord():
+            more = (content.definition,)
         case CallUpdate() | StageUpdate():
             more = (content.changes,)
     return ENTRY_BYTES + sum(len(part if isinstance(part, str) else str(part)) for part in more if part)
 
 
 async def write_entries(database: Database, entries: Sequence[Entry]) -> None:
-    """Store all of them in one transaction: stages first, as messages refer to them, changes last.
+    """Store all of them in one transaction: stages first, as tools and messages refer to them, changes last.
 
     Within one kind the order stays. Doing it again changes nothing.
 
@@ -74,6 +76,7 @@ async def write_entries(database: Database, entries: Sequence[Entry]) -> None:
     contents = [entry.content for entry in entries]
     async with database.write() as connection:
         await put_stages(connection, [content for content in contents if isinstance(content, StageRecord)])
+        await put_call_tools(connection, [content for content in contents if isinstance(content, CallToolRecord)])
         await put_messages(connection, [content for content in contents if isinstance(content, MessageRecord)])
         await put_events(connection, [content for content in contents if isinstance(content, EventRecord)])
         for call_id, values in _folded(

@@ -8,9 +8,9 @@ from typing import Any
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from antiphon.store.records import EventRecord, MessageRecord, StageRecord
-from antiphon.store.rows import event_row, message_row, stage_row
-from antiphon.store.tables import EventRow, MessageRow, StageRow
+from antiphon.store.records import CallToolRecord, EventRecord, MessageRecord, StageRecord
+from antiphon.store.rows import call_tool_row, event_row, message_row, stage_row
+from antiphon.store.tables import CallToolRow, EventRow, MessageRow, StageRow
 
 _INSERT = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
@@ -22,6 +22,7 @@ def _statements(dialect: str) -> dict[str, Any]:
     kept = [column.name for column in MessageRow.__table__.columns if column.name not in keys]
     return {
         "stage": insert(StageRow).on_conflict_do_nothing(index_elements=["stage_id"]),
+        "tool": insert(CallToolRow).on_conflict_do_nothing(index_elements=["call_tool_id"]),
         "message": message.on_conflict_do_update(
             index_elements=keys, set_={name: message.excluded[name] for name in kept}
         ),
@@ -35,6 +36,11 @@ _STATEMENTS = {dialect: _statements(dialect) for dialect in _INSERT}
 async def put_stages(connection: AsyncConnection, stages: Sequence[StageRecord]) -> None:
     """Store stages; those already there stay as they are."""
     await _put(connection, "stage", [stage_row(stage) for stage in stages])
+
+
+async def put_call_tools(connection: AsyncConnection, tools: Sequence[CallToolRecord]) -> None:
+    """Store the tools of stages; those already there stay as they are."""
+    await _put(connection, "tool", [call_tool_row(tool) for tool in tools])
 
 
 async def put_messages(connection: AsyncConnection, messages: Sequence[MessageRecord]) -> None:

@@ -1,7 +1,8 @@
 """What the store hands out and takes in: frozen records, never database rows.
 
 All instants are aware datetimes and come back in UTC. All positions in a call are seconds since the join.
-Field meanings follow the REST shapes ``Call``, ``CallStage``, ``CallEvent``, ``ultravox.v1.Message`` and ``APIKey``.
+Field meanings follow the REST shapes ``Call``, ``CallStage``, ``CallEvent``, ``ultravox.v1.Message``, ``Tool``,
+``CallTool`` and ``APIKey``.
 Text is stored as Unicode: NUL and lone surrogates, which PostgreSQL cannot hold, come back as U+FFFD.
 """
 
@@ -139,6 +140,47 @@ class EventRecord:
     wall_s: float | None = None
     extras: Json | None = None
     event_id: str = field(default_factory=new_id)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolRecord:
+    """A durable tool: ``definition`` is the JSON of a BaseToolDefinition. ``public`` ones come with the server."""
+
+    tool_id: str
+    name: str
+    created: datetime
+    definition: Json
+    public: bool = False
+
+    @property
+    def description(self) -> str:
+        """What the tool is said to do; empty where nothing is said."""
+        return str(self.definition.get("description") or "")
+
+
+@dataclass(frozen=True, slots=True)
+class CallToolRecord:
+    """A tool as a stage of a call has it. ``index`` is its place among the stage's tools.
+
+    ``tool_id`` is ``None`` for a temporary tool. ``name`` is what the model sees. ``definition`` is the JSON of
+    ``ultravox.v1.CallTool``, which holds no secrets.
+    """
+
+    call_tool_id: str
+    call_id: str
+    stage_id: str
+    tool_id: str | None
+    name: str
+    definition: Json
+    index: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ToolUse:
+    """A call that had a tool, and how many of its uses failed there."""
+
+    call: CallRecord
+    error_count: int
 
 
 @dataclass(frozen=True, slots=True)

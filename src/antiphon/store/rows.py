@@ -15,11 +15,13 @@ from antiphon.store.records import (
     ApiKeyRecord,
     CallChanges,
     CallRecord,
+    CallToolRecord,
     EventRecord,
     MessageRecord,
     MessageRole,
     StageChanges,
     StageRecord,
+    ToolRecord,
 )
 
 SEVERITIES = {Severity.DEBUG: 10, Severity.INFO: 20, Severity.WARNING: 30, Severity.ERROR: 40}
@@ -204,6 +206,46 @@ def event_record(row: RowMapping) -> EventRecord:
         wall_s=row["wall_s"],
         extras=row["extras"],
         event_id=row["event_id"],
+    )
+
+
+def tool_row(tool: ToolRecord) -> dict[str, Any]:
+    """The record as a row."""
+    return {
+        "tool_id": tool.tool_id,
+        "name": tool.name,
+        "description": tool.description,
+        "created": tool.created,
+        "definition": tool.definition,
+    }
+
+
+def tool_record(row: RowMapping) -> ToolRecord:
+    """The row as a record; one without a column ``public`` is not."""
+    return ToolRecord(
+        tool_id=row["tool_id"],
+        name=row["name"],
+        created=row["created"],
+        definition=row["definition"],
+        public=bool(row.get("public")),
+    )
+
+
+def call_tool_row(tool: CallToolRecord) -> dict[str, Any]:
+    """The record as a row."""
+    return asdict(tool)
+
+
+def call_tool_record(row: RowMapping) -> CallToolRecord:
+    """The row as a record."""
+    return CallToolRecord(
+        call_tool_id=row["call_tool_id"],
+        call_id=row["call_id"],
+        stage_id=row["stage_id"],
+        tool_id=row["tool_id"],
+        name=row["name"],
+        definition=row["definition"],
+        index=row["index"],
     )
 
 

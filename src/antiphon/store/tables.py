@@ -97,6 +97,33 @@ class StageRow(Base):
     error_count: Mapped[int]
 
 
+class ToolRow(Base):
+    """A durable tool of this server. ``description`` repeats the definition's, for searches."""
+
+    __tablename__ = "tools"
+
+    tool_id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    description: Mapped[str]
+    created: Mapped[datetime] = mapped_column(index=True)
+    definition: Mapped[dict[str, Any]]
+
+
+class CallToolRow(Base):
+    """A tool as a stage of a call has it. ``tool_id`` may name one that was deleted since, or a built-in one."""
+
+    __tablename__ = "call_tools"
+    __table_args__ = (Index("ix_call_tools_stage_id_index", "stage_id", "index"),)
+
+    call_tool_id: Mapped[str] = mapped_column(primary_key=True)
+    call_id: Mapped[str] = mapped_column(ForeignKey("calls.call_id", ondelete="CASCADE"), index=True)
+    stage_id: Mapped[str] = mapped_column(ForeignKey("stages.stage_id", ondelete="CASCADE"))
+    index: Mapped[int]
+    tool_id: Mapped[str | None] = mapped_column(index=True)
+    name: Mapped[str]
+    definition: Mapped[dict[str, Any]]
+
+
 class MessageRow(Base):
     """A message, at its place in its stage."""
 
