@@ -47,6 +47,11 @@ class Script:
     end_after: int | None = None
     """End the stream in good order after so many tokens, without a finish reason."""
     refuses_stream_options: bool = False
+    deltas: Sequence[dict[str, Any]] = ()
+    """Further deltas after the tokens, such as pieces of tool calls."""
+    finish: str = "stop"
+    refuses_tools: str | None = None
+    """What a request with ``tools`` is told."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +117,8 @@ class OpenAIServer:
         recorded = self._record(request, json_body=await request.json())
         if self.script.refuses_stream_options and "stream_options" in recorded.json:
             return JSONResponse({"error": {"message": "stream_options: extra fields not permitted"}}, 400)
+        if self.script.refuses_tools is not None and "tools" in recorded.json:
+            return JSONResponse({"error": {"message": self.script.refuses_tools}}, 400)
         refusal = await self._refusal(request, recorded)
         return refusal or StreamingResponse(self._pieces(request, self._events()), media_type="text/event-stream")
 
@@ -153,9 +160,10 @@ class OpenAIServer:
 
     def _events(self) -> list[bytes]:
         events = [self._event({"content": token}) for token in self.script.tokens]
+        events += [self._event(delta) for delta in self.script.deltas]
         if self.script.end_after is not None:
             return events[: self.script.end_after]
-        events.append(self._event({}, finish="stop"))
+        events.append(self._event({}, finish=self.script.finish))
         if self.script.usage is not None:
             events.append(self._event(None, usage=self.script.usage))
         return [*events, b"data: [DONE]\n\n"]

@@ -15,6 +15,9 @@ from antiphon.engines.openai_client import Connection
 from antiphon.engines.openai_transcriber import wav
 from antiphon.engines.protocols import Generated, Samples, TextDelta, Usage
 from antiphon.engines.settings import OpenAIModelSettings
+from antiphon.engines.tool_messages import ToolCallAssembly, function_messages, function_tools
+
+_REFUSALS = frozenset({400, 404, 422, 501})
 
 
 class OpenAIModel:
@@ -27,8 +30,9 @@ class OpenAIModel:
         self._asks_usage = True
 
     async def generate(self, prompt: Prompt, audio: Samples | None = None) -> AsyncIterator[Generated]:
-        """Stream the reply. Closing the iterator closes the connection, at which servers stop generating."""
+        """Stream the reply, its tool calls last. Closing the iterator closes the connection, at which servers stop."""
         usage: Usage | None = None
+        assembly = ToolCallAssembly(prompt.tools)
         finished = False
         with self._connection.failures():
             stream = await self._open(prompt, audio if self.audio_input else None)
@@ -39,11 +43,17 @@ class OpenAIModel:
                     for choice in chunk.choices[:1]:
                         if choice.delta.content:
                             yield TextDelta(choice.delta.content)
+                        for piece in choice.delta.tool_calls or ():
+                            assembly.add(piece.to_dict(warnings=False))
                         finished = finished or choice.finish_reason is not None
             finally:
                 await stream.close()
         if not finished:
             raise self._connection.failure("ended its answer before its end")
+        for call in assembly.calls():
+            if not call.name:
+                raise self._connection.failure("sent a tool call without a name")
+            yield call
         if usage is not None:
             yield usage
 
@@ -59,6 +69,17 @@ class OpenAIModel:
             "max_tokens": self._settings.max_tokens,
             "stream": True,
         }
+        if not prompt.tools:
+            return await self._create(request)
+        try:
+            return await self._create({**request, "tools": function_tools(prompt.tools)})
+        except openai.APIStatusError as error:
+            if error.status_code in _REFUSALS and "tool" in error.message.lower():
+                what = f"refuses the call's tools (it answered {error.status_code}): its model has to be one with tools"
+                raise self._connection.failure(what, retryable=False) from None
+            raise
+
+    async def _create(self, request: dict[str, Any]) -> AsyncStream[ChatCompletionChunk]:
         create = self._connection.client.chat.completions.create
         if self._asks_usage:
             try:
@@ -76,14 +97,14 @@ def chat_messages(prompt: Prompt, audio: Samples | None) -> list[dict[str, Any]]
     messages: list[dict[str, Any]] = []
     if prompt.system:
         messages.append({"role": "system", "content": prompt.system})
-    messages += [{"role": message.role, "content": message.text} for message in prompt.messages]
+    messages += function_messages(prompt.messages)
     if audio is not None:
         sound = {
             "type": "input_audio",
             "input_audio": {"data": base64.b64encode(wav(audio)).decode("ascii"), "format": "wav"},
         }
         parts: list[dict[str, Any]] = [sound]
-        if prompt.messages and prompt.messages[-1].role == "user":  # neighbours of one role are one message
+        if messages and messages[-1]["role"] == "user":  # neighbours of one role are one message
             parts.insert(0, {"type": "text", "text": messages.pop()["content"]})
         messages.append({"role": "user", "content": parts})
     return messages
