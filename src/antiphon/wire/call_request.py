@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
@@ -27,7 +27,12 @@ from antiphon.wire.medium import CallMedium, WebRtcMedium
 from antiphon.wire.tools import SelectedTool
 from antiphon.wire.voices import ExternalVoice
 
+ModelT = TypeVar("ModelT", bound=WireModel)
+
 DEFAULT_MODEL = "ultravox-v0.7"
+MAX_INITIAL_MESSAGES = 2_000
+"""Each becomes a row; a megabyte of them keeps other calls waiting for half a second."""
+
 MAX_FIELDS_NAMED = 20
 """Wrong fields listed in one answer."""
 
@@ -56,7 +61,7 @@ class CallRequest(WireModel):
     voice: Text | None = None
     external_voice: ExternalVoice | None = None
     language_hint: Annotated[Text, AfterValidator(_language)] | None = None
-    initial_messages: Many[InitialMessage] = ()
+    initial_messages: Annotated[Many[InitialMessage], Field(max_length=MAX_INITIAL_MESSAGES)] = ()
     join_timeout: PositiveDuration = 30.0
     max_duration: PositiveDuration = 3600.0
     time_exceeded_message: Text | None = None
@@ -118,6 +123,14 @@ class CallRequest(WireModel):
 
 def parse_call_request(body: Any) -> CallRequest:
     """The request in a decoded JSON body. Raises :class:`InvalidRequest` naming each wrong field, nothing else."""
+    request = parse_body(CallRequest, body)
+    if request.medium == CallMedium():
+        return request.model_copy(update={"medium": CallMedium(web_rtc=WebRtcMedium())})
+    return request
+
+
+def parse_body(model: type[ModelT], body: Any) -> ModelT:
+    """The ``model`` in a decoded JSON body. Raises :class:`InvalidRequest` naming each wrong field, nothing else."""
     if not isinstance(body, Mapping):
         raise InvalidRequest(f"expected a JSON object, got {json_text.kind(body)}")
     try:
@@ -125,12 +138,9 @@ def parse_call_request(body: Any) -> CallRequest:
     except json_text.BadJson as error:
         raise InvalidRequest(str(error)) from None
     try:
-        request = CallRequest.model_validate(body)
+        return model.model_validate(body)
     except ValidationError as error:
         raise _invalid(error.errors(include_url=False, include_input=False)) from None
-    if request.medium == CallMedium():
-        return request.model_copy(update={"medium": CallMedium(web_rtc=WebRtcMedium())})
-    return request
 
 
 def _invalid(errors: Iterable[ErrorDetails]) -> InvalidRequest:
@@ -160,6 +170,8 @@ def _sentence(error: ErrorDetails) -> str:
             return "expected an array"
         case "string_type":
             return "expected a string"
+        case "too_long":
+            return f"has to have at most {error['ctx']['max_length']} entries"
         case "bool_type":
             return "expected true or false"
         case _:

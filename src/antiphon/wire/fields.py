@@ -33,6 +33,10 @@ _INTEGER = re.compile(r"-?[0-9]{1,19}")
 _DECIMAL = re.compile(r"-?[0-9]{1,19}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,3})?")
 
 
+MAX_ENTRIES = 1_000
+"""Fields of an object, or entries of a map. To say what is wrong with each of a megabyte of them takes a second."""
+
+
 class WireModel(BaseModel):
     """An object in a body. Frozen; knows which fields were sent."""
 
@@ -49,12 +53,19 @@ class WireModel(BaseModel):
     def _absent_and_spelling(cls, value: Any) -> Any:
         if not isinstance(value, dict):
             return value
+        _few_enough(value)
         names = {name: field.alias or name for name, field in cls.model_fields.items()}
         return {names.get(key, key): item for key, item in value.items() if not _means_absent(item)}
 
     def to_json(self) -> dict[str, Any]:
         """The fields that were sent, durations in their shortest form."""
         return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
+
+
+def _few_enough(value: Any) -> Any:
+    if isinstance(value, dict) and len(value) > MAX_ENTRIES:
+        raise wrong(f"has to have at most {MAX_ENTRIES} entries")
+    return value
 
 
 def _means_absent(value: Any) -> bool:
@@ -148,9 +159,11 @@ Duration: TypeAlias = Annotated[
 """Seconds, at least 0; a string of seconds on the wire."""
 PositiveDuration: TypeAlias = Annotated[Duration, AfterValidator(_more_than_nothing)]
 JsonObject: TypeAlias = dict[str, Any]
-StringMap: TypeAlias = dict[str, Text]
+StringMap: TypeAlias = Annotated[dict[str, Text], BeforeValidator(_few_enough)]
 HeaderName: TypeAlias = Annotated[str, Strict(), StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}\z")]
-HeaderMap: TypeAlias = dict[HeaderName, Annotated[str, Strict(), AfterValidator(_header)]]
+HeaderMap: TypeAlias = Annotated[
+    dict[HeaderName, Annotated[str, Strict(), AfterValidator(_header)]], BeforeValidator(_few_enough)
+]
 HttpUrl: TypeAlias = Annotated[str, Strict(), AfterValidator(_url("http", "https"))]
 WebSocketUrl: TypeAlias = Annotated[str, Strict(), AfterValidator(_url("ws", "wss"))]
 ToolName: TypeAlias = Annotated[str, Strict(), StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}\z")]
