@@ -10,7 +10,7 @@ from typing import Any
 
 from antiphon.audio.recording import RecordingWriter
 from antiphon.call.actions import End
-from antiphon.call.history import SpokenMessage
+from antiphon.call.history import KeptMessage
 from antiphon.call.messages import CallEvent
 from antiphon.call.settings import CallSettings, FirstSpeaker
 from antiphon.engines.scripted import (
@@ -35,10 +35,10 @@ REPLY = "The first sentence of a reply is here. The second one follows it, and t
 class Record:
     """A chronicle in memory."""
 
-    kept: list[SpokenMessage] = field(default_factory=list)
+    kept: list[KeptMessage] = field(default_factory=list)
     noted: list[CallEvent] = field(default_factory=list)
 
-    def keep(self, message: SpokenMessage) -> None:
+    def keep(self, message: KeptMessage) -> None:
         self.kept.append(message)
 
     def note(self, event: CallEvent, audio_s: float, wall_s: float) -> None:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from antiphon.call.ends import EndReason
-from antiphon.call.history import Prompt, SpokenMessage
+from antiphon.call.history import KeptMessage, Prompt
 from antiphon.call.messages import Message
+from antiphon.call.tools import ToolRequest, ToolSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,15 @@ class Emit:
 class Keep:
     """Put this finished message on record."""
 
-    message: SpokenMessage
+    message: KeptMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Invoke:
+    """Use a tool, once: answer ``ToolReturned``, whatever comes of it."""
+
+    request: ToolRequest
+    spec: ToolSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +122,7 @@ class End:
 Action: TypeAlias = (
     Emit
     | Keep
+    | Invoke
     | OpenUtterance
     | CloseUtterance
     | Transcribe

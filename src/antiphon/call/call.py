@@ -15,7 +15,7 @@ from antiphon.call.agenda import Line
 from antiphon.call.caller import Caller
 from antiphon.call.conversation import Conversation
 from antiphon.call.ends import EndReason
-from antiphon.call.history import SpokenMessage
+from antiphon.call.history import KeptMessage
 from antiphon.call.messages import AgentState, CallStarted, Debug, Pong, Severity
 from antiphon.call.settings import CallSettings
 
@@ -45,7 +45,7 @@ class Call:
         return self._talk.state
 
     @property
-    def messages(self) -> tuple[SpokenMessage, ...]:
+    def messages(self) -> tuple[KeptMessage, ...]:
         """What has been said and heard, by ordinal."""
         return self._talk.history.messages
 
@@ -63,6 +63,7 @@ class Call:
             self._talk.agenda.greeting_due if reply is None and not self._talk.caller_has_floor else None,
             self._talk.agenda.close_by,
             self._talk.silence.deadline,
+            self._talk.tools.deadline,
             reply.alive_at + self._settings.turns.reply_patience_s if reply and not reply.stopping else None,
             self._talk.joined_at + self._settings.max_duration_s if self._talk.agenda.closing is None else None,
             self._caller.audio_at + self._media_idle_s if self._media_idle_s else None,
@@ -96,7 +97,7 @@ class Call:
                 self._talk.finish()
             return
         self._caller.take_facts(now, self._talk.turn.tick(now))
-        self._talk.give_up_late_words(now)
+        self._caller.give_up_late_words(now)
         self._check_time(now)
         self._talk.advance(now)
 
@@ -109,7 +110,7 @@ class Call:
             case ev.Transcribed(at=at, utterance=utterance, revision=revision, text=text):
                 self._caller.take_words(at, utterance, revision, text.strip())
             case ev.TranscriptionFailed(at=at, utterance=utterance, revision=revision, reason=reason):
-                self._talk.words_failed(at, utterance, revision, reason)
+                self._caller.words_failed(at, utterance, revision, reason)
             case ev.UserTextReceived():
                 self._caller.take_text(event)
             case ev.ForcedMessageReceived():
@@ -118,6 +119,8 @@ class Call:
                 if modality is not self._talk.floor.modality:
                     self._talk.floor.modality = modality
                     self._talk.floor.drop_draft()
+            case ev.ToolReturned(at=at, invocation=invocation, outcome=outcome):
+                self._talk.tools.returned(at, invocation, outcome)
             case ev.HangUpReceived(at=at, message=message):
                 if message.strip():
                     self._talk.agenda.lines.append(Line(message, interruptible=False, over_caller=True))
@@ -140,6 +143,7 @@ class Call:
                 ev.TextGenerated()
                 | ev.GenerationEnded()
                 | ev.GenerationFailed()
+                | ev.ToolRequested()
                 | ev.SpeechMade()
                 | ev.SpeakingFailed()
                 | ev.PlayoutAdvanced()
@@ -161,6 +165,12 @@ class Call:
                 else:
                     reply.broken_off = True
                     self._talk.floor.finish_writing(at, reply)
+            case ev.ToolRequested(at=at, request=request):
+                reply.alive_at = at
+                if reply.committed:
+                    self._talk.tools.request(at, reply.number, request)
+                else:
+                    reply.wants.append(request)
             case ev.SpeechMade():
                 self._talk.floor.made(reply, event)
             case ev.SpeakingFailed(clause=clause, reason=reason):
@@ -175,7 +185,7 @@ class Call:
     def _join(self, at: float) -> None:
         if self._talk.joined_at is not None:
             return
-        self._talk.joined_at = self._caller.audio_at = self._talk.floor.joined_at = at
+        self._talk.joined_at = self._caller.audio_at = self._talk.floor.joined_at = self._talk.tools.joined_at = at
         self._talk.emit(CallStarted(self._settings.call_id))
         first = self._settings.first_speaker
         if first.greeting is not None:
@@ -202,6 +212,7 @@ class Call:
             self._talk.log(Severity.ERROR, "engine_stalled", "A reply made no progress and was given up.")
             self._talk.stop_reply(now)
             self._talk.fail(now)
+        self._talk.tools.give_up(now)
         if not self._talk.closing and (message := self._talk.silence.due(now)) is not None:
             agenda.lines.append(Line(message.text, end=message.end))
 

@@ -9,8 +9,9 @@ from antiphon.call.actions import OpenUtterance
 from antiphon.call.agenda import Line
 from antiphon.call.conversation import Conversation
 from antiphon.call.endpointing import FRAME_S, Began, Confirmed, Dropped, Paused, Phase, Resumed, TurnEnded, TurnFact
+from antiphon.call.hearing import HeardTurn
 from antiphon.call.history import Span
-from antiphon.call.messages import Modality, UserStartedSpeaking, UserStoppedSpeaking
+from antiphon.call.messages import Modality, Severity, UserStartedSpeaking, UserStoppedSpeaking
 from antiphon.call.reply import Origin
 
 OVERLAP_GAP_FRAMES = 3
@@ -94,7 +95,13 @@ class Caller:
     def _draft(self, at: float, utterance: int, text: str | None) -> None:
         """Begin the answer on suspicion, where nothing else will be said before it."""
         agenda = self._talk.agenda
-        if self._talk.floor.reply is not None or agenda.lines or agenda.closing or self._talk.hearing.waiting:
+        if (
+            self._talk.tools.busy
+            or self._talk.floor.reply is not None
+            or agenda.lines
+            or agenda.closing
+            or self._talk.hearing.waiting
+        ):
             return
         origin = Origin(utterance, text, self._talk.history.version)
         self._talk.floor.write_draft(at, self._talk.prompt(text), origin, with_audio=text is None)
@@ -125,3 +132,27 @@ class Caller:
             self._talk.agenda.greeting_due = None
             line = Line(event.text, interruptible=not event.uninterruptible, over_caller=immediate, insists=True)
             (self._talk.agenda.lines.appendleft if immediate else self._talk.agenda.lines.append)(line)
+
+    def words_failed(self, at: float, utterance: int, revision: int, reason: str) -> None:
+        """The transcriber has failed on a revision: it may try once more when the caller has ended on that one."""
+        turn = self._talk.hearing.awaited(utterance, revision)
+        if turn is not None and turn.asked_again:
+            self._give_up_words(at, turn, "transcription_failed", reason)
+            return
+        self._talk.log(Severity.WARNING, "transcription_failed", reason)
+        if turn is not None:
+            self._talk.out += self._talk.hearing.ask_again(turn)
+        else:
+            self._talk.hearing.lose_words(utterance, revision)
+
+    def give_up_late_words(self, now: float) -> None:
+        """The caller does not wait for ever for a transcriber that gives no answer."""
+        for turn in self._talk.hearing.waiting:
+            if turn.text is None and now >= turn.words_by:
+                self._give_up_words(now, turn, "engine_stalled", "The transcriber gave no answer and was given up.")
+
+    def _give_up_words(self, at: float, turn: HeardTurn, kind: str, reason: str) -> None:
+        self._talk.log(Severity.ERROR, kind, reason)
+        turn.text, turn.transcribed_at = "", at
+        if not self._talk.settings.speech_model:
+            self._talk.fail(at)

@@ -17,6 +17,11 @@ from antiphon.call.messages import AgentState, CallEvent, Message, Modality, Rol
 from antiphon.call.reply import Origin, Reply, Timings
 from antiphon.call.settings import CallSettings, EndBehavior, Greeting
 from antiphon.call.silence import Silence
+from antiphon.call.tools import Reaction, ResponseType, ToolOutcome
+from antiphon.call.toolwork import Invocation, Toolwork
+
+MOST_ROUNDS = 8
+"""Times in a row that the agent may use tools without the caller saying anything."""
 
 FAILURES_IN_A_ROW = 3
 """Replies that fail one after the other before the call is given up as ``system_error``."""
@@ -28,7 +33,9 @@ class Conversation:
     def __init__(self, settings: CallSettings, out: list[Action]) -> None:
         self.settings = settings
         self.out = out
-        self.history = History(settings.call_id, settings.system_prompt, settings.initial_messages)
+        self.history = History(settings.call_id, settings.system_prompt, settings.initial_messages, settings.tools)
+        self.tools = Toolwork(settings.tools, self.history, out)
+        self.call_state = dict(settings.initial_state)
         self.turn = CallerTurn(settings.vad, settings.turns, judged=settings.judges_turns)
         self.hearing = Hearing(settings.judges_turns)
         self.floor = Floor(self.history, settings.output_rate, out)
@@ -43,11 +50,17 @@ class Conversation:
         """When the call ends at the latest, once it is ending."""
         self._answering: HeardTurn | None = None
         self._failures = 0
+        self._rounds = 0
+        self.last_at = 0.0
 
     @property
     def state(self) -> AgentState:
         """What the agent is doing."""
-        return AgentState.IDLE if self.joined_at is None or self.ended else self.floor.state
+        if self.joined_at is None or self.ended:
+            return AgentState.IDLE
+        if self.floor.reply is None and self.tools.busy:
+            return AgentState.THINKING
+        return self.floor.state
 
     @property
     def ending(self) -> bool:
@@ -67,6 +80,8 @@ class Conversation:
 
     def advance(self, at: float) -> None:
         """Do what has become possible, until nothing more is."""
+        self.last_at = at
+        self.tools.audio_s = self.floor.audio_s
         while not self.ended:
             self.floor.show()
             if self.ending:
@@ -82,11 +97,13 @@ class Conversation:
                 self.floor.begin_playing()
                 self._announce()
                 self.floor.play(at)
+            elif settled := self.tools.take_settled():
+                self._react(at, settled)
             elif not self._take_floor(at):
                 break
             self._announce()
         self._announce()
-        if self.floor.reply is None and not self.caller_has_floor and not self.agenda.lines:
+        if self.floor.reply is None and not self.caller_has_floor and not self.agenda.lines and not self.tools.busy:
             self.silence.quiet(at)
         else:
             self.silence.busy()
@@ -97,9 +114,11 @@ class Conversation:
         agenda, floor = self.agenda, self.floor
         if floor.reply is not None:
             return False
-        if agenda.lines and (agenda.lines[0].over_caller or agenda.closing or not self.caller_has_floor):
+        if agenda.lines and self._may_say(agenda.lines[0]):
             floor.say(at, agenda.lines.popleft())
             return True
+        if self.tools.busy:
+            return False
         if agenda.closing:
             self.end(at, End(agenda.closing, 1000, agenda.closing.value))
             return True
@@ -111,6 +130,37 @@ class Conversation:
             return True
         return False
 
+    def _may_say(self, line: Line) -> bool:
+        """While a tool runs the agent is silent, unless somebody insists; and it lets the caller finish."""
+        return line.over_caller or not (self.tools.busy or (self.caller_has_floor and not self.agenda.closing))
+
+    def _react(self, at: float, settled: list[Invocation]) -> None:
+        """All tools have answered: speak, listen, or hang up."""
+        for one in settled:
+            outcome = one.outcome
+            if outcome is None:
+                continue
+            self.call_state.update(outcome.state_update or {})
+            if outcome.response_type is ResponseType.HANG_UP:
+                self._hang_up(at, outcome)
+                return
+            reaction = outcome.reaction or (one.spec.reaction if one.spec else Reaction.SPEAKS)
+            if reaction is Reaction.SPEAKS or (reaction is Reaction.SPEAKS_ONCE and not one.spoke):
+                self.agenda.owe_answer()
+        self._rounds += 1
+        if self._rounds > MOST_ROUNDS and self.agenda.answer_owed:
+            self.agenda.paid()
+            self.log(Severity.ERROR, "tools_without_end", "The model used tools over and over without a word.")
+            self.agenda.lines.append(Line(APOLOGY))
+
+    def _hang_up(self, at: float, outcome: ToolOutcome) -> None:
+        """A tool ends the call: at once where it is strict, else unless the caller has something to say to it."""
+        end = EndBehavior.HANG_UP_STRICT if outcome.strict else EndBehavior.HANG_UP_SOFT
+        if outcome.closing_message.strip():
+            self.agenda.lines.append(Line(outcome.closing_message, end=end))
+        elif outcome.strict or not self.caller_has_floor:
+            self.close(at, EndReason.AGENT_HANGUP)
+
     def _take_whole_turns(self) -> None:
         """Put turns whose words are known into history, unless an uninterruptible reply is to be heard first."""
         hears_itself = self.settings.speech_model and not self.closing
@@ -120,6 +170,8 @@ class Conversation:
                 continue
             if turn.text is None and not hears_itself:
                 break
+            if self.tools.busy and not self.ending:
+                break  # the caller is heard after the tool's result
             if reply is not None and (reply.stopping or not reply.interruptible):
                 break
             if turn.text == "" or (reply is not None and turn.started_at >= reply.began_at):
@@ -159,6 +211,8 @@ class Conversation:
             timings.speech_ended, timings.transcribed = turn.ended_at, turn.transcribed_at
         if turn is not None and self._draft_holds(turn):
             reply = self.floor.commit_draft(at, timings)
+            for request in reply.wants:
+                self.tools.request(at, reply.number, request)
         else:
             audio_of = turn.utterance if turn is not None and turn in self.hearing.waiting else None
             reply = self.floor.answer(at, self.prompt(), timings, audio_of)
@@ -200,6 +254,11 @@ class Conversation:
         if closed is None:
             return
         reply = closed.reply
+        if closed.cut and self.tools.has(reply.number):
+            self.tools.drop(reply.number)
+        elif self.tools.has(reply.number):
+            self.tools.begin(at, reply.number, spoke=reply.playing)
+            return
         if reply.playing:
             if reply.line is None and not reply.failed:
                 self._failures = 0
@@ -276,6 +335,7 @@ class Conversation:
     def finish(self) -> None:
         """The end, with what is known by now."""
         if self._ending is not None and not self.ended:
+            self.tools.finish(self.last_at)
             self.ended = True
             self.out.append(self._ending)
 
@@ -288,32 +348,9 @@ class Conversation:
         heard = HeardTurn(utterance, revision, audio, wall, turn.start_at, turn.speech_end_at, words_by)
         self.out += self.hearing.end(heard)
 
-    def words_failed(self, at: float, utterance: int, revision: int, reason: str) -> None:
-        """The transcriber has failed on a revision: it may try once more when the caller has ended on that one."""
-        turn = self.hearing.awaited(utterance, revision)
-        if turn is not None and turn.asked_again:
-            self._give_up_words(at, turn, "transcription_failed", reason)
-            return
-        self.log(Severity.WARNING, "transcription_failed", reason)
-        if turn is not None:
-            self.out += self.hearing.ask_again(turn)
-        else:
-            self.hearing.lose_words(utterance, revision)
-
-    def give_up_late_words(self, now: float) -> None:
-        """The caller does not wait for ever for a transcriber that gives no answer."""
-        for turn in self.hearing.waiting:
-            if turn.text is None and now >= turn.words_by:
-                self._give_up_words(now, turn, "engine_stalled", "The transcriber gave no answer and was given up.")
-
-    def _give_up_words(self, at: float, turn: HeardTurn, kind: str, reason: str) -> None:
-        self.log(Severity.ERROR, kind, reason)
-        turn.text, turn.transcribed_at = "", at
-        if not self.settings.speech_model:
-            self.fail(at)
-
     def record_user(self, modality: Modality, ordinal: int, text: str, audio: Span, wall: Span) -> None:
         """A turn of the caller's is whole: history, transcript, record."""
+        self._rounds = 0
         message = SpokenMessage(Role.USER, modality, ordinal, text, audio, wall)
         self.history.add(message)
         self.emit(Transcript(Role.USER, modality, ordinal, final=True, text=text))
@@ -325,7 +362,7 @@ class Conversation:
 
     def prime(self) -> None:
         """Let the model read what it knows of the next prompt."""
-        if not self.closing:
+        if not self.closing and not self.tools.busy:
             self.out.append(Prime(self.prompt()))
 
     def _announce(self) -> None:

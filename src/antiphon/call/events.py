@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from antiphon.call.ends import EndReason
 from antiphon.call.messages import Modality
+from antiphon.call.tools import ToolOutcome, ToolRequest
 
 
 class Urgency(StrEnum):
@@ -92,6 +93,24 @@ class GenerationFailed:
     at: float
     reply: int
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolRequested:
+    """The model wants a tool used."""
+
+    at: float
+    reply: int
+    request: ToolRequest
+
+
+@dataclass(frozen=True, slots=True)
+class ToolReturned:
+    """Something has come of an invocation."""
+
+    at: float
+    invocation: str
+    outcome: ToolOutcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +228,8 @@ Event: TypeAlias = (
     | GenerationEnded
     | GenerationFailed
     | SpeechMade
+    | ToolRequested
+    | ToolReturned
     | SpeakingFailed
     | PlayoutAdvanced
     | PlayoutStopped

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from bisect import insort
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TypeAlias
 
 from antiphon.call.messages import Modality, Role
 from antiphon.call.tools import ToolRequest, ToolSpec
@@ -61,22 +63,52 @@ class SpokenMessage:
     wall_span: Span
 
 
+class ToolRole(StrEnum):
+    """Which half of an invocation a message is."""
+
+    CALL = "tool_call"
+    RESULT = "tool_result"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolMessage:
+    """One half of an invocation as the record keeps it. ``text`` of a result is what the model sees of it."""
+
+    role: ToolRole
+    ordinal: int
+    request: ToolRequest
+    text: str
+    error_details: str | None
+    audio_span: Span
+    wall_span: Span
+
+
+KeptMessage: TypeAlias = SpokenMessage | ToolMessage
+
+
 class History:
     """The messages of one call, in the order of their ordinals; the agent's hold what was heard.
 
     ``version`` changes with every message, so that whoever prepared something from an earlier state notices.
     """
 
-    def __init__(self, conversation: str, system: str, initial: tuple[ChatMessage, ...]) -> None:
+    def __init__(
+        self,
+        conversation: str,
+        system: str,
+        initial: tuple[ChatMessage, ...],
+        tools: tuple[ToolSpec, ...] = (),
+    ) -> None:
         self._conversation = conversation
         self._system = system
         self._initial = initial
-        self._messages: list[SpokenMessage] = []
+        self._tools = tools
+        self._messages: list[KeptMessage] = []
         self._next_ordinal = 0
         self.version = 0
 
     @property
-    def messages(self) -> tuple[SpokenMessage, ...]:
+    def messages(self) -> tuple[KeptMessage, ...]:
         """What has been said, by ordinal."""
         return tuple(self._messages)
 
@@ -86,7 +118,7 @@ class History:
         self._next_ordinal += 1
         return ordinal
 
-    def add(self, message: SpokenMessage) -> None:
+    def add(self, message: KeptMessage) -> None:
         """Put a finished message in its place (a reply may finish after messages that began later)."""
         insort(self._messages, message, key=lambda kept: kept.ordinal)
         self.version += 1
@@ -94,22 +126,45 @@ class History:
     def ends_with_user(self) -> bool:
         """True when a model would naturally answer now."""
         if self._messages:
-            return self._messages[-1].role is Role.USER
+            return self._messages[-1].role in (Role.USER, ToolRole.RESULT)
         return bool(self._initial) and self._initial[-1].role == "user"
 
     def prompt(self, temperature: float, language: str | None, user_text: str | None = None) -> Prompt:
         """What a model is to continue. ``user_text``: words of the caller that are not history (yet)."""
-        said = [
-            ChatMessage("user" if message.role is Role.USER else "assistant", message.text)
+        answered = {
+            message.request.invocation
             for message in self._messages
-            if message.text
-        ]
+            if isinstance(message, ToolMessage) and message.role is ToolRole.RESULT
+        }
+        chat: list[ChatMessage] = []
+        for initial in self._initial:
+            _append(chat, initial)
+        for message in self._messages:
+            if isinstance(message, SpokenMessage):
+                _append(chat, ChatMessage("user" if message.role is Role.USER else "assistant", message.text))
+            elif message.request.invocation in answered:  # models want no call without its result
+                _append_tool(chat, message)
         if user_text:
-            said.append(ChatMessage("user", user_text))
-        joined: list[ChatMessage] = []
-        for message in (*self._initial, *said):
-            if joined and joined[-1].role == message.role:
-                joined[-1] = ChatMessage(message.role, f"{joined[-1].text} {message.text}")
-            else:
-                joined.append(message)
-        return Prompt(self._conversation, self._system, tuple(joined), temperature, language)
+            _append(chat, ChatMessage("user", user_text))
+        return Prompt(self._conversation, self._system, tuple(chat), temperature, language, self._tools)
+
+
+def _append(chat: list[ChatMessage], message: ChatMessage) -> None:
+    """Add words; neighbours of one role become one message, as many models insist."""
+    if not message.text and not message.tool_calls and message.role != "tool":
+        return
+    plain = message.role in ("user", "assistant") and not message.tool_calls
+    if plain and chat and chat[-1].role == message.role and not chat[-1].tool_calls:
+        chat[-1] = replace(chat[-1], text=f"{chat[-1].text} {message.text}")
+    else:
+        chat.append(message)
+
+
+def _append_tool(chat: list[ChatMessage], message: ToolMessage) -> None:
+    """Add one half of an invocation; a call belongs to the words before it."""
+    if message.role is ToolRole.RESULT:
+        chat.append(ChatMessage("tool", message.text, tool_call_id=message.request.invocation))
+    elif chat and chat[-1].role == "assistant":
+        chat[-1] = replace(chat[-1], tool_calls=(*chat[-1].tool_calls, message.request))
+    else:
+        chat.append(ChatMessage("assistant", "", (message.request,)))

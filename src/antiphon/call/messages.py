@@ -98,6 +98,22 @@ class CallEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class InvokingTool:
+    """A tool begins to run."""
+
+    tool_name: str
+    invocation: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolUsed:
+    """A tool has run, well or not."""
+
+    tool_name: str
+    invocation: str
+
+
+@dataclass(frozen=True, slots=True)
 class UserStartedSpeaking:
     """The caller has started to speak, by voice activity alone."""
 
@@ -115,6 +131,8 @@ Message: TypeAlias = (
     | Pong
     | Debug
     | CallEvent
+    | InvokingTool
+    | ToolUsed
     | UserStartedSpeaking
     | UserStoppedSpeaking
 )

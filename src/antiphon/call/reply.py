@@ -16,6 +16,7 @@ from antiphon.call.clauses import ClauseSplitter, ClauseText
 from antiphon.call.hearing import HeardTurn
 from antiphon.call.messages import Modality
 from antiphon.call.settings import EndBehavior
+from antiphon.call.tools import ToolRequest
 
 STARVING_S = 0.35
 """Sound left of a reply below which its words are spoken without waiting for the sentence's end."""
@@ -57,6 +58,8 @@ class Reply:
     turn: HeardTurn | None = None
     """The spoken turn it answers."""
     origin: Origin | None = None
+    wants: list[ToolRequest] = field(default_factory=list)
+    """Of a draft: the tools it would use."""
     committed: bool = False
     playing: bool = False
     stopping: bool = False

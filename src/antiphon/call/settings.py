@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from antiphon.call.history import ChatMessage
 from antiphon.call.messages import Modality
+from antiphon.call.tools import ToolSpec
 
 DEFAULT_INTERRUPTION_S = 0.09
 
@@ -114,6 +117,9 @@ class CallSettings:
     time_exceeded_message: str | None = None
     media_idle_s: float | None = None
     modality: Modality = Modality.VOICE
+    tools: tuple[ToolSpec, ...] = ()
+    initial_state: Mapping[str, Any] = field(default_factory=dict)
+    """What tools read and change."""
     speech_model: bool = False
     """The model hears the caller's audio itself; its reply does not wait for the transcript."""
     judges_turns: bool = True

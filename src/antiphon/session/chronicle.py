@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from antiphon.call.history import SpokenMessage
+import json
+from dataclasses import replace
+
+from antiphon.call.history import KeptMessage, ToolMessage, ToolRole
 from antiphon.call.messages import CallEvent, Severity
 from antiphon.session.spool import Spool
 from antiphon.store.ledger import Ledger
@@ -21,7 +24,7 @@ class LedgerChronicle:
         self._initial = initial
         self._errors = 0
 
-    def keep(self, message: SpokenMessage) -> None:
+    def keep(self, message: KeptMessage) -> None:
         """A finished message; its place in the stage follows its ordinal, whenever it finished."""
         record = MessageRecord(
             self._call_id,
@@ -29,11 +32,22 @@ class LedgerChronicle:
             self._initial + message.ordinal,
             MessageRole(message.role.value),
             message.text,
-            message.modality,
-            message.ordinal,
-            message.audio_span,
-            message.wall_span,
+            ordinal=message.ordinal,
+            audio_span=message.audio_span,
+            wall_span=message.wall_span,
         )
+        if isinstance(message, ToolMessage):
+            request = message.request
+            if message.role is ToolRole.CALL:
+                record = replace(record, text=json.dumps(dict(request.arguments), ensure_ascii=False))
+            record = replace(
+                record,
+                invocation_id=request.invocation,
+                tool_name=request.name,
+                error_details=message.error_details,
+            )
+        else:
+            record = replace(record, modality=message.modality)
         self._spool.add(record)
         self._ledger.append_message(record)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from antiphon.call.history import SpokenMessage
+from antiphon.call.history import KeptMessage
 from antiphon.call.messages import CallEvent
 from antiphon.engines.protocols import EndOfTurn, LanguageModel, Speaker, Transcriber, VoiceActivity
 
@@ -24,7 +24,7 @@ class CallEngines:
 class Chronicle(Protocol):
     """Where a call's messages and events go as they happen. Never blocks, never raises."""
 
-    def keep(self, message: SpokenMessage) -> None:
+    def keep(self, message: KeptMessage) -> None:
         """A finished message."""
 
     def note(self, event: CallEvent, audio_s: float, wall_s: float) -> None:

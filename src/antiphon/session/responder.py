@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -15,7 +17,8 @@ from antiphon.audio.pcm import Samples
 from antiphon.audio.resampling import LiveResampler
 from antiphon.call import events as ev
 from antiphon.call.history import Prompt
-from antiphon.engines.protocols import LanguageModel, Primable, Speaker, TextDelta
+from antiphon.call.tools import ToolRequest
+from antiphon.engines.protocols import LanguageModel, Primable, Speaker, TextDelta, ToolCall
 from antiphon.errors import EngineError
 from antiphon.session.mending import Mender
 from antiphon.session.player import Player
@@ -152,6 +155,8 @@ class Responder:
                 async for item in generated:
                     if isinstance(item, TextDelta) and (delta := mender.push(item.text)):
                         self._report(ev.TextGenerated(self._now(), reply, delta))
+                    elif isinstance(item, ToolCall):
+                        self._report(ev.ToolRequested(self._now(), reply, _request(item)))
         except EngineError as error:
             self._report(ev.GenerationFailed(self._now(), reply, str(error)))
         except Exception:
@@ -218,6 +223,18 @@ class Responder:
             work.finished = True
             if work.playing:
                 self._player.finish(self._now())
+
+
+def _request(call: ToolCall) -> ToolRequest:
+    """The model's wish, with an invocation id of our own: a model's may repeat."""
+    invocation = str(uuid.uuid4())
+    try:
+        arguments = json.loads(call.arguments or "{}")
+    except (ValueError, RecursionError):
+        return ToolRequest(invocation, call.name, {}, "its arguments were no JSON")
+    if not isinstance(arguments, dict):
+        return ToolRequest(invocation, call.name, {}, "its arguments were no JSON object")
+    return ToolRequest(invocation, call.name, arguments)
 
 
 def _closing(stream: AsyncIterator[_Item]) -> aclosing[AsyncGenerator[_Item, None]]:

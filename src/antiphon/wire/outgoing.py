@@ -13,10 +13,12 @@ from antiphon.call.messages import (
     CallEvent,
     CallStarted,
     Debug,
+    InvokingTool,
     Message,
     PlaybackClearBuffer,
     Pong,
     StateChanged,
+    ToolUsed,
     Transcript,
     UserStartedSpeaking,
     UserStoppedSpeaking,
@@ -43,6 +45,10 @@ def to_json(message: Message) -> dict[str, Any]:
                 "type": "call_event",
                 "callEvent": {"severity": severity.value, "type": kind, "text": text, "extras": extras},
             }
+        case InvokingTool(tool_name=name, invocation=invocation):
+            return {"type": "invoking_tool", "toolName": name, "invocationId": invocation}
+        case ToolUsed(tool_name=name, invocation=invocation):
+            return {"type": "tool_used", "toolName": name, "invocationId": invocation}
         case UserStartedSpeaking():
             return {"type": "user_started_speaking"}
         case UserStoppedSpeaking():
@@ -105,6 +111,8 @@ _SWITCHES: dict[type[Any], str] = {
     CallStarted: "call_started",
     Debug: "debug",
     CallEvent: "call_event",
+    InvokingTool: "invoking_tool",
+    ToolUsed: "tool_used",
     UserStartedSpeaking: "user_started_speaking",
     UserStoppedSpeaking: "user_stopped_speaking",
 }
