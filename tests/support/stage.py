@@ -22,6 +22,7 @@ from antiphon.call.messages import (
     Transcript,
 )
 from antiphon.call.settings import CallSettings
+from antiphon.call.tools import ToolOutcome, ToolRequest
 
 FRAME_S = 0.032
 RATE = 16_000
@@ -51,6 +52,12 @@ class Engines:
     silent_from: tuple[int, int] | None = None
     """A reply, and the clause of it from which on the speaker gives no sound."""
     stalls: bool = False
+    wants: list[str] = field(default_factory=list)
+    """The tools asked for after the words of an answer to the caller (not of one to a tool)."""
+    tool_s: float | None = 0.5
+    """How long a tool takes; ``None``: it never answers."""
+    outcomes: dict[str, ToolOutcome] = field(default_factory=dict)
+    """By tool; ``"done"`` where it is not named."""
     deaf: bool = False
     """The transcriber never answers."""
     delays: dict[int, float] = field(default_factory=dict)
@@ -92,6 +99,7 @@ class Stage:
         self._words = iter(self.engines.words)
         self._texts: dict[int, str] = {}
         self._alarm: float | None = None
+        self.invoked: list[str] = []
 
     # The script
 
@@ -209,6 +217,11 @@ class Stage:
             case act.Generate():
                 self.prompts.append(action)
                 self._generate(action)
+            case act.Invoke(request=request):
+                self.invoked.append(request.name)
+                outcome = engines.outcomes.get(request.name, ToolOutcome("done"))
+                if engines.tool_s is not None:
+                    self._answer(engines.tool_s, lambda at: ev.ToolReturned(at, request.invocation, outcome))
             case act.Speak(reply=reply, clause=clause, text=text):
                 self._speak(reply, clause, text)
             case act.Play(reply=reply):
@@ -246,11 +259,15 @@ class Stage:
         if engines.generation_fails:
             self._answer(engines.first_text_s, lambda at: ev.GenerationFailed(at, reply, "broken"))
             return
-        said = wish.prompt.messages[-1].text if wish.prompt.messages else ""
+        last = wish.prompt.messages[-1] if wish.prompt.messages else None
+        said = last.text if last else ""
         delay = engines.first_text_s
-        for word in engines.replies(said).split(" "):
+        for word in engines.replies(said).split():
             self._answer(delay, lambda at, word=word: ev.TextGenerated(at, reply, word + " "))  # type: ignore[misc]
             delay += engines.a_word_s
+        for name in engines.wants if last is not None and last.role == "user" else ():
+            request = ToolRequest(f"{reply}-{name}", name.rstrip("?"), {}, "no JSON" if name.endswith("?") else None)
+            self._answer(delay, lambda at, request=request: ev.ToolRequested(at, reply, request))  # type: ignore[misc]
         self._answer(delay, lambda at: ev.GenerationEnded(at, reply))
 
     def _speak(self, reply: int, clause: int, text: str) -> None:

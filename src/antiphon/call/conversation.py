@@ -99,6 +99,7 @@ class Conversation:
                 self.floor.play(at)
             elif settled := self.tools.take_settled():
                 self._react(at, settled)
+                continue  # an answer to the results follows at once
             elif not self._take_floor(at):
                 break
             self._announce()
