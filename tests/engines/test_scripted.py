@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from antiphon.call.history import ChatMessage, Prompt
+from antiphon.call.tools import ToolRequest
 from antiphon.engines.protocols import (
     EndOfTurn,
     Generated,
@@ -20,6 +21,7 @@ from antiphon.engines.protocols import (
     Samples,
     Speaker,
     TextDelta,
+    ToolCall,
     Transcriber,
     Usage,
     VoiceActivity,
@@ -145,6 +147,43 @@ async def test_replies_follow_the_callers_turns() -> None:
 async def test_a_reply_can_be_made_from_the_last_words() -> None:
     model = ScriptedLanguageModel(lambda said: f"You said {said}!")
     assert await reply(model, "a", "x", "b") == "You said b!"
+
+
+async def test_a_reply_with_tools_goes_on_when_they_have_answered() -> None:
+    weather, hang_up = ToolCall("weather", '{"city": "Paris"}', "w"), ToolCall("hangUp", "{}")
+    model = ScriptedLanguageModel([["One moment.", weather], "It rains.", hang_up])
+    asked = ChatMessage("user", "Weather?")
+    used = ChatMessage("assistant", "One moment.", (ToolRequest("i", "weather", {"city": "Paris"}),))
+    result = ChatMessage("tool", "Rain", tool_call_id="i")
+    told, thanks = ChatMessage("assistant", "It rains."), ChatMessage("user", "Thanks, bye.")
+
+    async def items(*messages: ChatMessage) -> list[Generated]:
+        return [item async for item in model.generate(Prompt("c", "", messages))][:-1]
+
+    assert await items(asked) == [TextDelta("One"), TextDelta(" moment."), weather]
+    assert await items(asked, used, result) == [TextDelta("It"), TextDelta(" rains.")]
+    assert await items(asked, used, result, told, thanks) == [hang_up]
+    # Results that the agent only listens to, and several at once, are no turns of their own.
+    assert await items(asked, used, result, result, thanks) == [TextDelta("It"), TextDelta(" rains.")]
+
+
+async def test_a_reply_can_be_made_from_the_whole_prompt() -> None:
+    model = ScriptedLanguageModel(script=lambda prompt: [prompt.system, ToolCall("a", "no JSON")])
+    assert await generated(model, "x") == [
+        TextDelta("Be"),
+        TextDelta(" brief."),
+        ToolCall("a", "no JSON"),
+        Usage(3, 0, 3),
+    ]
+
+
+async def test_a_tool_call_can_be_written_into_the_words() -> None:
+    model = ScriptedLanguageModel(['One moment. [[tool weather {"city": "Paris"}]]'])
+    assert (await generated(model, "x"))[:-1] == [
+        TextDelta("One"),
+        TextDelta(" moment."),
+        ToolCall("weather", '{"city": "Paris"}'),
+    ]
 
 
 async def test_a_model_that_hears_counts_the_voice_as_a_turn() -> None:

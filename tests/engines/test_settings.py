@@ -141,3 +141,10 @@ def test_every_key_is_described() -> None:
     assert not missing
     engines = [name for model in models for name in get_args(model.__annotations__.get("engine", None))]
     assert all(isinstance(name, str) for name in engines)
+
+
+def test_a_scripted_reply_uses_tools_in_the_documented_way_only() -> None:
+    table = 'models.m = {{ engine = "scripted", replies = ["Hello.", \'Wait. [[tool a {{"b": [[1]]}}]]{}\'] }}'
+    assert isinstance(read(table.format("")).models["m"], ScriptedModelSettings)
+    with pytest.raises(ValidationError, match="a tool is used as"):
+        read(table.format("[[tool]]"))

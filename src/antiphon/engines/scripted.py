@@ -14,11 +14,12 @@ from typing import TypeAlias
 import numpy as np
 
 from antiphon.call.history import Prompt
-from antiphon.engines.protocols import Generated, Samples, TextDelta, Usage
+from antiphon.engines.protocols import Generated, Samples, TextDelta, ToolCall, Usage
+from antiphon.engines.tool_script import Reply, items
 from antiphon.errors import EngineError
 
-Replies: TypeAlias = Sequence[str] | Callable[[str], str]
-"""Replies in the order of the caller's turns (again from the start when used up), or made from the last user text."""
+Replies: TypeAlias = Sequence[Reply] | Callable[[str], Reply]
+"""Replies in the order of the model's turns (again from the start when used up), or made from the last user text."""
 
 FRAME_MS = 20
 """Length of one marked frame of :class:`ScriptedSpeaker`."""
@@ -163,7 +164,10 @@ class Trouble:
 
 
 class ScriptedLanguageModel:
-    """Streams given replies word by word.
+    """Streams given replies word by word, and their tool calls whole.
+
+    It is the model's turn whenever the caller has spoken or tools have answered, so a reply with tool calls has the
+    next one in ``replies`` to go on with once there are results. ``script`` makes replies from whole prompts instead.
 
     Afterwards ``prompts`` has every prompt that was generated from, ``primed`` those that were primed, ``heard``
     the audio that came with each generation, and ``stopped`` counts generations closed before their end.
@@ -173,6 +177,7 @@ class ScriptedLanguageModel:
         self,
         replies: Replies = ("Hello! I can hear you. How can I help?",),
         *,
+        script: Callable[[Prompt], Reply] | None = None,
         first_token_delay_s: float = 0.0,
         token_delay_s: float = 0.0,
         audio_input: bool = False,
@@ -180,6 +185,7 @@ class ScriptedLanguageModel:
     ) -> None:
         self.audio_input = audio_input
         self._replies = replies
+        self._script = script
         self._first_token_delay_s = first_token_delay_s
         self._token_delay_s = token_delay_s
         self._trouble = trouble
@@ -192,13 +198,13 @@ class ScriptedLanguageModel:
         """Stream the reply to ``prompt``, a word with the space before it at a time, then the usage."""
         self.prompts.append(prompt)
         self.heard.append(audio)
-        tokens = re.findall(r"\s*\S+", self._reply(prompt, audio))
+        tokens = _tokens(self._reply(prompt, audio))
         finished = False
         try:
             for number, token in enumerate(tokens):
                 await asyncio.sleep(self._first_token_delay_s if number == 0 else self._token_delay_s)
                 await _meet(self._trouble, number)
-                yield TextDelta(token)
+                yield token
             await _meet(self._trouble, len(tokens))
             finished = True
             yield Usage(prompt_tokens=_words(prompt), cached_tokens=0, completion_tokens=len(tokens))
@@ -209,12 +215,33 @@ class ScriptedLanguageModel:
         """Note the prompt."""
         self.primed.append(prompt)
 
-    def _reply(self, prompt: Prompt, audio: Samples | None) -> str:
-        said = [message.text for message in prompt.messages if message.role == "user"]
+    def _reply(self, prompt: Prompt, audio: Samples | None) -> Reply:
+        if self._script is not None:
+            return self._script(prompt)
         if callable(self._replies):
+            said = [message.text for message in prompt.messages if message.role == "user"]
             return self._replies(said[-1] if said else "")
-        turn = len(said) + (audio is not None)
+        turn = _turns(prompt) + (audio is not None)
         return self._replies[max(0, turn - 1) % len(self._replies)]
+
+
+def _tokens(reply: Reply) -> list[TextDelta | ToolCall]:
+    tokens: list[TextDelta | ToolCall] = []
+    for item in items(reply):
+        if isinstance(item, ToolCall):
+            tokens.append(item)
+        else:
+            tokens += [TextDelta(word) for word in re.findall(r"\s*\S+", item)]
+    return tokens
+
+
+def _turns(prompt: Prompt) -> int:
+    """How often there has been something to answer: what comes without a word of the agent in between is one."""
+    turns, answered = 0, True
+    for message in prompt.messages:
+        turns += answered and message.role in ("user", "tool")
+        answered = message.role == "assistant" or (answered and message.role not in ("user", "tool"))
+    return turns
 
 
 def _words(prompt: Prompt) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator
 
 DEFAULT_MODEL = "ultravox-v0.7"
 """The language model of a call that names none."""
@@ -152,11 +152,22 @@ class ScriptedModelSettings(Settings):
     engine: Literal["scripted"] = Field(description="Given replies; needs no model.")
     replies: Texts = Field(
         default=("Hello! I can hear you. How can I help?",),
-        description="The replies in order, by how often the caller has spoken, then from the start.",
+        description="The replies in order, one whenever the caller has spoken or tools have answered, then from the "
+        'start. `[[tool NAME {"key": 1}]]` in a reply uses a tool.',
     )
     first_token_delay_s: float = Field(default=0.0, ge=0, le=60, description="Seconds until the first word.")
     token_delay_s: float = Field(default=0.0, ge=0, le=60, description="Seconds between words.")
     audio_input: bool = Field(default=False, description="Behave as a model that hears.")
+
+    @field_validator("replies")
+    @classmethod
+    def _tools_are_used_as_documented(cls, replies: tuple[str, ...]) -> tuple[str, ...]:
+        if any("[[tool" in reply for reply in replies):
+            from antiphon.engines.tool_script import parse  # brings numpy along
+
+            for reply in replies:
+                parse(reply)
+        return replies
 
 
 class Voice(Settings):
