@@ -16,6 +16,7 @@ from antiphon.call.history import Span
 from antiphon.call.messages import Modality, Severity
 from antiphon.store.records import EventRecord, MessageRecord, MessageRole
 from tests.server.conftest import House
+from tests.server.test_tools import LOOK_UP, call_with_tool
 
 CONTRACT = Path(__file__).parents[3] / "shared" / "reference" / "openapi.yaml"
 pytestmark = pytest.mark.skipif(not CONTRACT.is_file(), reason="the API's OpenAPI file is not at hand")
@@ -127,6 +128,29 @@ async def test_models_and_voices_have_the_contracts_shape(client: httpx.AsyncCli
     voices = (await client.get("/api/voices")).json()
     validate(contract, "PaginatedVoiceList", voices)
     validate(contract, "Voice", (await client.get(f"/api/voices/{voices['results'][0]['voiceId']}")).json())
+
+
+async def test_tools_have_the_contracts_shape(house: House, contract: dict[str, Any]) -> None:
+    made = await house.client.post("/api/tools", json=LOOK_UP)
+    validate(contract, "Tool", made.json())
+    path = f"/api/tools/{made.json()['toolId']}"
+    validate(contract, "Tool", (await house.client.put(path, json=LOOK_UP)).json())
+    call_id, stage_id = await call_with_tool(house, made.json()["toolId"])
+    call = f"/api/calls/{call_id}"
+    for name, where in (
+        ("Tool", path),
+        ("PaginatedToolList", "/api/tools"),
+        ("PaginatedToolHistoryList", f"{path}/history"),
+        ("Paginatedultravox.v1.MessageList", f"{call}/messages"),
+    ):
+        value = (await house.client.get(where)).json()
+        validate(contract, name, value)
+        assert value.get("results") != [], where
+    for where in (f"{call}/tools", f"{call}/stages/{stage_id}/tools"):
+        tools = (await house.client.get(where)).json()
+        assert len(tools) == 2
+        for tool in tools:
+            validate(contract, "CallTool", tool)
 
 
 async def test_the_parameters_are_the_contracts(client: httpx.AsyncClient, contract: dict[str, Any]) -> None:

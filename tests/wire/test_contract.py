@@ -12,6 +12,7 @@ import yaml
 
 from antiphon.wire.call_request import CallRequest
 from antiphon.wire.fields import WireModel
+from antiphon.wire.tool_request import ToolRequest
 
 CONTRACT = Path(__file__).parents[3] / "shared" / "reference" / "openapi.yaml"
 pytestmark = pytest.mark.skipif(not CONTRACT.is_file(), reason="the API's OpenAPI file is not at hand")
@@ -19,9 +20,10 @@ pytestmark = pytest.mark.skipif(not CONTRACT.is_file(), reason="the API's OpenAP
 Schemas = dict[str, dict[str, Any]]
 
 
-def test_every_property_of_the_request_is_known_and_no_other() -> None:
+@pytest.mark.parametrize(("name", "model"), [("ultravox.v1.StartCallRequest", CallRequest), ("Tool", ToolRequest)])
+def test_every_property_of_a_request_is_known_and_no_other(name: str, model: type[WireModel]) -> None:
     schemas: Schemas = yaml.load(CONTRACT.read_text(), yaml.CSafeLoader)["components"]["schemas"]
-    assert list(differences(schemas, "ultravox.v1.StartCallRequest", CallRequest, "")) == []
+    assert list(differences(schemas, name, model, "")) == []
 
 
 def differences(schemas: Schemas, name: str, model: type[WireModel], path: str) -> Iterator[str]:

@@ -9,7 +9,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from antiphon import __version__
 from antiphon.engines.registry import Engines
-from antiphon.server import call_content, calls, errors, health, join, models, schema, voices
+from antiphon.server import call_content, calls, errors, health, join, models, schema, tools, voices
 from antiphon.server.auth import Keyring
 from antiphon.server.config import Config
 from antiphon.server.openapi import add_schemas
@@ -22,6 +22,7 @@ ROUTERS = (
     call_content.router,
     models.router,
     voices.router,
+    tools.router,
     schema.router,
     health.router,
     join.router,

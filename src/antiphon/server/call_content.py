@@ -13,7 +13,7 @@ from antiphon.call.messages import Severity
 from antiphon.errors import NotFound
 from antiphon.server.common import Cursor, PageSize, Serving, envelope, find_call, parse_id, require_key
 from antiphon.server.ports import Services
-from antiphon.server.shapes import event_json, message_json, stage_json
+from antiphon.server.shapes import call_tool_json, event_json, message_json, stage_json
 from antiphon.store.messages import MessageMode
 from antiphon.store.records import StageRecord
 
@@ -88,16 +88,17 @@ async def calls_events_list(
 
 @router.get("/tools")
 async def calls_tools_list(serving: Serving, call_id: str) -> list[dict[str, Any]]:
-    """The tools of the call's last stage; none yet."""
-    await find_call(serving, call_id)
-    return []
+    """The tools of the call's last stage."""
+    call = await find_call(serving, call_id)
+    return [call_tool_json(tool) for tool in await serving.store.call_tools.of_call(call.call_id)]
 
 
 @router.get("/stages/{call_stage_id}/tools")
 async def calls_stages_tools_list(serving: Serving, call_id: str, call_stage_id: str) -> list[dict[str, Any]]:
-    """The tools of a stage; none yet."""
-    await _find_stage(serving, call_id, call_stage_id)
-    return []
+    """The tools of a stage."""
+    stage = await _find_stage(serving, call_id, call_stage_id)
+    tools = await serving.store.call_tools.of_stage(stage.call_id, stage.stage_id)
+    return [call_tool_json(tool) for tool in tools]
 
 
 @router.get("/recording", response_class=StreamingResponse, responses={200: {"content": {"audio/wav": {}}}})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime, time
 from typing import Annotated, Any
 from uuid import UUID
@@ -23,11 +24,13 @@ from antiphon.server.common import (
 )
 from antiphon.server.openapi import JSON_BODY, START_CALL_BODY
 from antiphon.server.ports import Services
-from antiphon.server.shapes import call_json
+from antiphon.server.shapes import call_json, message_json
 from antiphon.store.call_filter import CallFilter
+from antiphon.store.messages import MessageMode
 from antiphon.store.records import CallRecord
 from antiphon.wire import json_text
 from antiphon.wire.call_request import parse_call_request
+from antiphon.wire.continuation import continued
 from antiphon.wire.durations import parse_duration
 from antiphon.wire.incoming import ForcedAgentMessage, HangUp, UserTextMessage, parse_object
 
@@ -39,14 +42,19 @@ async def calls_create(
     request: Request,
     serving: Serving,
     greeting_prompt: Annotated[bool, Query(alias="enableGreetingPrompt")] = True,
-    prior_call_id: Annotated[str | None, Query(alias="priorCallId")] = None,
+    prior_call_id: Annotated[UUID | None, Query(alias="priorCallId")] = None,
     throttle: Annotated[str | None, Query()] = None,
 ) -> Response:
-    """Create a call; its ``joinUrl`` is dialled next."""
-    for name, value in (("priorCallId", prior_call_id), ("throttle", throttle)):
-        if value is not None:
-            raise InvalidRequest.of(name, "is not possible on this server yet")
-    wanted = await parsed_body(request, serving.config.limits.max_body_bytes, parse_call_request)
+    """Create a call; its ``joinUrl`` is dialled next.
+
+    With ``priorCallId`` it takes over what the body leaves open from that call, and its messages.
+    """
+    if throttle is not None:
+        raise InvalidRequest.of("throttle", "is not possible on this server yet")
+    complete = await _continuation(serving, prior_call_id)
+    wanted = await parsed_body(
+        request, serving.config.limits.max_body_bytes, lambda body: parse_call_request(complete(body))
+    )
     serving.readiness.require()
     base = "ws" + public_url(request, serving.config).removeprefix("http")
     call = await serving.switchboard.create(wanted, base, greeting_prompt=greeting_prompt)
@@ -119,6 +127,17 @@ async def send_data_message_to_call(request: Request, serving: Serving, call_id:
         raise WrongState("the call has ended" if call.ended else "the call is not joined yet")
     serving.switchboard.send(call.call_id, message)
     return Response(status_code=204)
+
+
+async def _continuation(serving: Services, prior_call_id: UUID | None) -> Callable[[Any], Any]:
+    """What fills a request's body up from an earlier call."""
+    if prior_call_id is None:
+        return lambda body: body
+    prior = await serving.store.calls.get(str(prior_call_id))
+    if prior is None:
+        raise InvalidRequest.of("priorCallId", f"there is no call {prior_call_id}")
+    messages = await serving.store.messages.of_call(prior.call_id, MessageMode.LAST_STAGE)
+    return lambda body: continued(body, prior.request, [message_json(message) for message in messages])
 
 
 def _shown(serving: Services, call: CallRecord) -> dict[str, Any]:

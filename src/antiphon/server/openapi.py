@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from antiphon.wire.call_request import CallRequest
+from antiphon.wire.tool_request import ToolRequest
 
 _DEFINITIONS = "#/components/schemas/"
 
@@ -14,6 +15,7 @@ def _body(schema: dict[str, Any], *, required: bool) -> dict[str, Any]:
 
 
 START_CALL_BODY = _body({"$ref": f"{_DEFINITIONS}CallRequest"}, required=False)
+TOOL_BODY = _body({"$ref": f"{_DEFINITIONS}ToolRequest"}, required=True)
 JSON_BODY = _body(
     {
         "type": "object",
@@ -26,8 +28,9 @@ JSON_BODY = _body(
 
 def add_schemas(document: dict[str, Any]) -> dict[str, Any]:
     """``document`` with the schemas that the bodies above refer to."""
-    schema = CallRequest.model_json_schema(by_alias=True, ref_template=_DEFINITIONS + "{model}", mode="validation")
-    definitions = schema.pop("$defs", {})
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
-    schemas.update({**definitions, "CallRequest": schema})
+    for model in (CallRequest, ToolRequest):
+        schema = model.model_json_schema(by_alias=True, ref_template=_DEFINITIONS + "{model}", mode="validation")
+        definitions = schema.pop("$defs", {})
+        schemas.update({**definitions, model.__name__: schema})
     return document

@@ -9,7 +9,7 @@ from antiphon.call.ends import EndReason
 from antiphon.call.history import Span
 from antiphon.call.messages import Modality
 from antiphon.engines.registry import VoiceEntry
-from antiphon.store.records import CallRecord, EventRecord, MessageRecord, StageRecord
+from antiphon.store.records import CallRecord, CallToolRecord, EventRecord, MessageRecord, StageRecord, ToolRecord
 from antiphon.wire.call_json import call_properties, stage_properties
 from antiphon.wire.durations import format_duration
 
@@ -105,6 +105,27 @@ def event_json(event: EventRecord, otherwise_stage_id: str) -> Json:
         "type": event.type,
         "text": event.text,
         "extras": event.extras,
+    }
+
+
+def tool_json(tool: ToolRecord) -> Json:
+    """``Tool``."""
+    return {
+        "toolId": tool.tool_id,
+        "name": tool.name,
+        "created": instant(tool.created),
+        "definition": tool.definition,
+        "ownership": "public" if tool.public else "private",
+    }
+
+
+def call_tool_json(tool: CallToolRecord) -> Json:
+    """``CallTool``."""
+    return {
+        "callToolId": tool.call_tool_id,
+        "toolId": tool.tool_id,
+        "name": tool.name,
+        "definition": tool.definition,
     }
 
 

@@ -1,0 +1,119 @@
+"""``/api/tools``: the durable tools that calls can name, those of this server and those that every server has."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request
+from starlette.responses import JSONResponse, Response
+
+from antiphon.errors import Forbidden, InvalidRequest, NotFound
+from antiphon.server.body import parsed_body
+from antiphon.server.builtin_tools import BUILTIN_TOOLS, BUILTIN_TOOLS_BY_ID
+from antiphon.server.common import Cursor, PageSize, Serving, envelope, parse_id, require_key
+from antiphon.server.openapi import TOOL_BODY
+from antiphon.server.ports import Services
+from antiphon.server.shapes import call_json, tool_json
+from antiphon.store.records import ToolRecord, ToolUse, new_id
+from antiphon.store.tools import Ownership, ToolSort
+from antiphon.wire.tool_request import ToolRequest, parse_tool_request
+
+router = APIRouter(prefix="/api/tools", tags=["tools"], dependencies=[Depends(require_key)])
+
+
+@router.get("")
+async def tools_list(
+    request: Request,
+    serving: Serving,
+    ownership: Ownership | None = None,
+    search: Annotated[str | None, Query(min_length=1)] = None,
+    sort: Annotated[ToolSort, Query(alias="sortOrder")] = ToolSort.DEFAULT,
+    cursor: Cursor = None,
+    page_size: PageSize = None,
+) -> dict[str, Any]:
+    """The server's own tools and the public ones."""
+    page = await serving.store.tools.page(
+        BUILTIN_TOOLS, ownership=ownership, search=search, sort=sort, cursor=cursor, page_size=page_size
+    )
+    return envelope(request, serving.config, page, tool_json)
+
+
+@router.post("", status_code=201, openapi_extra=TOOL_BODY)
+async def tools_create(request: Request, serving: Serving) -> Response:
+    """Store a tool. 409 where there is one of this name; a public one's name may be used, and then means this one."""
+    wanted = await _wanted(request, serving)
+    tool = ToolRecord(new_id(), wanted.name, datetime.now(UTC), wanted.definition.to_json())
+    await serving.store.tools.create(tool)
+    return JSONResponse(tool_json(tool), 201)
+
+
+@router.get("/{tool_id}")
+async def tools_retrieve(serving: Serving, tool_id: str) -> dict[str, Any]:
+    """One tool."""
+    return tool_json(await _find(serving, tool_id))
+
+
+@router.put("/{tool_id}", openapi_extra=TOOL_BODY)
+async def tools_update(request: Request, serving: Serving, tool_id: str) -> dict[str, Any]:
+    """Give a tool another name and definition. Calls that were created before keep what they have."""
+    tool = await _own(serving, tool_id)
+    wanted = await _wanted(request, serving)
+    changed = replace(tool, name=wanted.name, definition=wanted.definition.to_json())
+    if not await serving.store.tools.update(changed):
+        raise _unknown(tool_id)
+    return tool_json(changed)
+
+
+@router.delete("/{tool_id}", status_code=204, response_class=Response)
+async def tools_destroy(serving: Serving, tool_id: str) -> Response:
+    """Delete a tool. Calls that were created before keep it."""
+    tool = await _own(serving, tool_id)
+    if not await serving.store.tools.delete(tool.tool_id):
+        raise _unknown(tool_id)
+    return Response(status_code=204)
+
+
+@router.get("/{tool_id}/history")
+async def tools_history_list(
+    request: Request, serving: Serving, tool_id: str, cursor: Cursor = None, page_size: PageSize = None
+) -> dict[str, Any]:
+    """The calls that had the tool, newest first, and how often it failed there."""
+    tool = await _find(serving, tool_id)
+    page = await serving.store.tools.history(tool.tool_id, cursor=cursor, page_size=page_size)
+
+    def shown(use: ToolUse) -> dict[str, Any]:
+        call = call_json(use.call, serving.switchboard.join_url(use.call.call_id))
+        return {"call": call, "errorCount": use.error_count}
+
+    return envelope(request, serving.config, page, shown)
+
+
+async def _wanted(request: Request, serving: Services) -> ToolRequest:
+    if request.headers.get("content-type", "").lower().startswith("multipart/"):
+        raise InvalidRequest(
+            "OpenAPI documents are not taken on this server; send each tool's name and definition as JSON"
+        )
+    return await parsed_body(request, serving.config.limits.max_body_bytes, parse_tool_request)
+
+
+async def _find(serving: Services, tool_id: str) -> ToolRecord:
+    usual = parse_id(tool_id, "tool")
+    tool = BUILTIN_TOOLS_BY_ID.get(usual) or await serving.store.tools.get(usual)
+    if tool is None:
+        raise _unknown(tool_id)
+    return tool
+
+
+async def _own(serving: Services, tool_id: str) -> ToolRecord:
+    tool = await _find(serving, tool_id)
+    if tool.public:
+        raise Forbidden(
+            f"{tool.name} comes with the server and cannot be changed; a tool of your own may have its name"
+        )
+    return tool
+
+
+def _unknown(tool_id: str) -> NotFound:
+    return NotFound(f"there is no tool {tool_id}")

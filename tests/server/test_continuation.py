@@ -1,0 +1,110 @@
+"""Calls that go on where an earlier one was."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from antiphon.store.records import MessageRecord, MessageRole
+from tests.server.conftest import House
+from tests.server.test_calls import BODY, create
+from tests.server.test_tools import call_with_tool
+
+
+async def go_on(client: httpx.AsyncClient, prior: str, **fields: Any) -> httpx.Response:
+    return await client.post("/api/calls", params={"priorCallId": prior}, json=fields)
+
+
+async def test_a_call_goes_on_with_all_that_was_said(house: House) -> None:
+    prior, _ = await call_with_tool(house, str(uuid4()))
+    response = await go_on(house.client, prior)
+    assert response.status_code == 201, response.text
+    before = (await house.client.get(f"/api/calls/{prior}/messages")).json()["results"]
+    after = (await house.client.get(f"/api/calls/{response.json()['callId']}/messages")).json()["results"]
+    kept = ("role", "text", "invocationId", "toolName", "errorDetails")
+    assert [[message.get(name) for name in kept] for message in after] == [
+        [message.get(name) for name in kept] for message in before
+    ]
+    assert [message["callStageMessageIndex"] for message in after] == list(range(6))
+    third = await go_on(house.client, response.json()["callId"])
+    again = (await house.client.get(f"/api/calls/{third.json()['callId']}/messages")).json()["results"]
+    assert [message["text"] for message in again] == [message["text"] for message in before]
+
+
+async def test_what_the_body_leaves_open_is_taken_over(client: httpx.AsyncClient) -> None:
+    prior = await create(
+        client,
+        temperature=0.5,
+        voice="Anna",
+        voiceOverrides={"generic": {"url": "https://a.example"}},
+        firstSpeaker="FIRST_SPEAKER_USER",
+        metadata={"source": "test"},
+        maxDuration="60s",
+    )
+    own = {"callId", "created", "joinUrl"}
+    same = (await go_on(client, prior["callId"])).json()
+    assert {key for key in prior if prior[key] != same[key]} == own
+    other = await go_on(
+        client,
+        prior["callId"],
+        systemPrompt="Be long.",
+        voice="Mark",
+        metadata={"source": "other"},
+        temperature=None,
+        max_duration="10s",
+        firstSpeakerSettings={"agent": {"text": "Welcome back."}},
+    )
+    changed = other.json()
+    assert {key for key in prior if prior[key] != changed.get(key)} == own | {
+        "systemPrompt",
+        "voice",
+        "voiceOverrides",
+        "metadata",
+        "maxDuration",
+        "firstSpeaker",
+        "firstSpeakerSettings",
+    }
+    assert "voiceOverrides" not in changed
+    assert changed["maxDuration"] == "10s"
+    only_overrides = await go_on(client, prior["callId"], voiceOverrides={"generic": {"url": "https://b.example"}})
+    assert (only_overrides.status_code, only_overrides.json()["voice"]) == (201, "Anna")
+
+
+@pytest.mark.parametrize("name", ["initialMessages", "initial_messages"])
+async def test_messages_of_its_own_are_refused(client: httpx.AsyncClient, name: str) -> None:
+    prior = await create(client)
+    response = await go_on(client, prior["callId"], **{name: []})
+    assert response.status_code == 400
+    assert response.json()["errors"][0]["path"] == "initialMessages"
+    assert (await go_on(client, prior["callId"], **{name: None})).status_code == 201
+
+
+@pytest.mark.parametrize("prior", [str(uuid4()), "yesterday", ""])
+async def test_an_unknown_call_is_named(client: httpx.AsyncClient, prior: str) -> None:
+    response = await go_on(client, prior, **BODY)
+    assert response.status_code == 400
+    assert response.json()["errors"][0]["path"] == "priorCallId"
+
+
+@pytest.mark.parametrize("content", [b"[]", b"null", b'"x"', b"{"])
+async def test_a_body_that_is_no_object_is_a_400(client: httpx.AsyncClient, content: bytes) -> None:
+    prior = await create(client)
+    path = f"/api/calls?priorCallId={prior['callId']}"
+    assert (await client.post(path, content=content)).status_code == 400
+    assert (await client.post(path, content=b"")).status_code == 201
+
+
+async def test_of_a_very_long_call_the_newest_messages_are_taken_over(house: House) -> None:
+    prior = (await create(house.client))["callId"]
+    stage_id = (await house.store.stages.of_call(prior))[0].stage_id
+    result = MessageRecord(prior, stage_id, 50, MessageRole.TOOL_RESULT, "r", None, 50, None, None, "i", "t")
+    said = [MessageRecord(prior, stage_id, place, MessageRole.USER, f"{place}", ordinal=place) for place in range(2050)]
+    await house.store.messages.append([*said, result])
+    response = await go_on(house.client, prior)
+    stored = await house.store.calls.get(response.json()["callId"])
+    assert stored is not None
+    texts = [message["text"] for message in stored.request["initialMessages"]]
+    assert (texts[0], texts[-1], len(texts)) == ("51", "2049", 1999)
