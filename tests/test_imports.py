@@ -20,7 +20,7 @@ KNOWS: dict[str, set[str]] = {
     "call": set(),
     "engines": {"audio", "call", "errors"},
     "tools": {"call", "errors"},
-    "wire": {"call", "errors"},
+    "wire": {"call", "errors", "tools"},
     "media": {"audio", "errors"},
     "store": {"call", "errors"},
     "work": {"errors", "store"},
