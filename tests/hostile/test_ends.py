@@ -7,6 +7,8 @@ import io
 import signal
 import time
 import wave
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,17 @@ STOPPED_S = 6.0
 """The server has ended by then, with whatever clients it had."""
 
 MUCH_ROOM = {"serverWebSocket": {"inputSampleRate": 48_000, "clientBufferSizeMs": 30_000}}
+
+
+@asynccontextmanager
+async def served(folder: Path) -> AsyncIterator[House]:
+    """A server; others go on while it starts and stops."""
+    manager = running(folder)
+    house = await asyncio.to_thread(manager.__enter__)
+    try:
+        yield house
+    finally:
+        await asyncio.to_thread(manager.__exit__, None, None, None)
 
 
 def finals(caller: Caller) -> list[tuple[str, str]]:
@@ -40,8 +53,8 @@ async def recording(house: House, call: dict[str, Any]) -> np.ndarray[Any, np.dt
         return np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, 2)
 
 
-async def test_killed_in_the_middle_of_calls(tmp_path: Path) -> None:
-    with running(tmp_path) as first:
+async def killed(folder: Path) -> None:
+    async with served(folder) as first:
         call = await first.create(recordingEnabled=True)
         waiting = await first.create()
         late = await first.create(joinTimeout="0.1s")
@@ -57,10 +70,10 @@ async def test_killed_in_the_middle_of_calls(tmp_path: Path) -> None:
             first.process.send_signal(signal.SIGKILL)
             said = caller.now
             assert (await caller.until_closed(10))[0] == 1006
-        assert first.process.wait(10) == -signal.SIGKILL
+        assert await asyncio.to_thread(first.process.wait, 10) == -signal.SIGKILL
     seen = finals(caller)
     assert len(seen) == 5
-    with running(tmp_path) as second:
+    async with served(folder) as second:
         ended = await second.get(call)
         assert ended["endReason"] == "system_error"
         assert ended["joined"] < ended["ended"]
@@ -78,8 +91,8 @@ async def test_killed_in_the_middle_of_calls(tmp_path: Path) -> None:
             assert await take_turn(caller, tone(0.3)) == "Hello! I can hear you."
 
 
-async def test_stopped_in_the_middle_of_calls(tmp_path: Path) -> None:
-    with running(tmp_path) as first:
+async def stopped(folder: Path) -> None:
+    async with served(folder) as first:
         call = await first.create(recordingEnabled=True)
         silent_call = await first.create(
             model="long", medium=MUCH_ROOM, firstSpeakerSettings={"agent": {"prompt": "Tell me all."}}
@@ -102,7 +115,7 @@ async def test_stopped_in_the_middle_of_calls(tmp_path: Path) -> None:
         assert await asyncio.to_thread(first.process.wait, STOPPED_S) == 0
         print(f"stopped after {time.monotonic() - stopping:.1f} s")
         assert "Traceback" not in first.log.read_text()
-    with running(tmp_path) as second:
+    async with served(folder) as second:
         for one in (call, silent_call, mute_call):
             assert (await second.get(one))["endReason"] == "system_error"
         kept = [(message["role"], message["text"]) for message in await second.messages(call)]
@@ -110,3 +123,11 @@ async def test_stopped_in_the_middle_of_calls(tmp_path: Path) -> None:
         assert np.abs((await recording(second, call))[:, 1]).max() > 1000
     silent.vanish()
     mute.vanish()
+
+
+async def test_servers_that_end_in_the_middle_of_calls(tmp_path: Path) -> None:
+    (tmp_path / "killed").mkdir()
+    (tmp_path / "stopped").mkdir()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(killed(tmp_path / "killed"))
+        tasks.create_task(stopped(tmp_path / "stopped"))

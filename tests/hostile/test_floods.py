@@ -14,7 +14,7 @@ from tests.hostile.house import House, take_turn, talking
 from tests.hostile.raw import RawClient, frame
 from tests.hostile.sound import pcm, tone
 
-FLOOD_S = 1.0
+FLOOD_S = 0.8
 MOST_MEMORY = 30_000_000
 """Bytes that one hostile client may add to what is resident."""
 
@@ -24,7 +24,6 @@ FLOODS = {
     "two megabytes of audio": frame(Opcode.BINARY, pcm(tone(62.5))),
     "messages of no type": frame(Opcode.TEXT, b"{}") * 10_000,
     "pings": frame(Opcode.PING, b"x" * 125) * 2_000,
-    "pongs": frame(Opcode.PONG, b"x" * 125) * 2_000,
     "data message pings": frame(Opcode.TEXT, b'{"type":"ping","timestamp":1}') * 5_000,
 }
 
@@ -66,7 +65,7 @@ async def test_a_client_that_does_not_read_answers_to_its_messages(house: House)
     call = await house.create()
     client = await RawClient.join(call["joinUrl"], receive_buffer=4096)
     rejected = await house.metric("antiphon_messages_rejected_total")
-    await flood(client, frame(Opcode.TEXT, b"{}") * 10_000, 3.0)
+    await flood(client, frame(Opcode.TEXT, b"{}") * 10_000, 2.0)
     started = time.monotonic()
     client.vanish()
     assert (await house.ended(call))["endReason"] == "connection_error"
