@@ -1,4 +1,7 @@
-"""What Prometheus is told, at ``GET /metrics``. Sessions and the server write here; nothing reads it back."""
+"""What Prometheus is told, at ``GET /metrics``. Sessions and the server write here; nothing reads it back.
+
+Every one of them is in docs/metrics.md, too.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +23,25 @@ RESPONSE_LATENCY = Histogram(
     "From the end of the caller's speech to the first audio of the reply.",
     buckets=(0.2, 0.4, 0.5, 0.6, 0.8, 1, 1.3, 1.6, 2, 3, 5, 10, 20),
 )
+TURN_STEPS = Histogram(
+    "antiphon_turn_step_seconds",
+    "From the end of the caller's speech to each step of the answer, by step.",
+    ["step"],
+    buckets=(0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1, 1.3, 1.6, 2, 3, 5, 10, 20),
+)
 ENGINE_ERRORS = Counter("antiphon_engine_errors_total", "Failures of engines, by stage.", ["stage"])
 MESSAGES_REJECTED = Counter("antiphon_messages_rejected_total", "Data messages that could not be understood.")
 AUDIO_DROPPED = Counter("antiphon_audio_dropped_seconds_total", "Audio dropped, by side.", ["side"])
 HTTP_REQUESTS = Counter("antiphon_http_requests_total", "REST requests, by method and status.", ["method", "status"])
+
+_STEPS = {
+    "transcriptMs": "transcript",
+    "committedMs": "committed",
+    "firstTextMs": "first_text",
+    "firstSoundMs": "first_sound",
+    "firstAudioMs": "first_audio",
+}
+"""What an ``agent_turn`` event has of each turn, in ms, and the step it is."""
 
 _ENGINE_FAILURES = {
     "transcription_failed": "transcriber",
@@ -36,8 +54,11 @@ _ENGINE_FAILURES = {
 def observe(event: CallEvent) -> None:
     """Count what a call's own event tells."""
     if event.type == "agent_turn":
-        waited_ms = event.extras.get("firstAudioMs")
-        if isinstance(waited_ms, int | float):
-            RESPONSE_LATENCY.observe(waited_ms / 1000)
+        for extra, step in _STEPS.items():
+            waited_ms = event.extras.get(extra)
+            if isinstance(waited_ms, int | float):
+                TURN_STEPS.labels(step).observe(waited_ms / 1000)
+                if step == "first_audio":
+                    RESPONSE_LATENCY.observe(waited_ms / 1000)
     elif event.type in _ENGINE_FAILURES:
         ENGINE_ERRORS.labels(_ENGINE_FAILURES[event.type]).inc()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from prometheus_client import REGISTRY
 
 from antiphon.engines.scripted import ScriptedTranscriber, ScriptedVoiceActivity
 from antiphon.session.listener import PRE_ROLL_FRAMES, Listener
@@ -53,4 +54,18 @@ async def test_any_chunking_gives_the_same_frames(size: int) -> None:
         listener.hear(data[start : start + size], 100.0)
     assert heard == [pytest.approx((number + 1) * 0.032) for number in range(len(heard))]
     assert len(heard) >= 9
+    await listener.all_scored()
+
+
+async def test_what_comes_too_far_ahead_is_dropped_and_counted() -> None:
+    def counted_s() -> float:
+        return REGISTRY.get_sample_value("antiphon_audio_dropped_seconds_total", {"side": "caller"}) or 0.0
+
+    before_s = counted_s()
+    listener = Listener(16_000, ScriptedVoiceActivity(), ScriptedTranscriber(), None, lambda *_: None)
+    second = np.zeros(16_000, "<i2").tobytes()
+    taken = [len(listener.hear(second, 0.5)) for _ in range(12)]
+    assert taken == [16_000] * 10 + [8_000, 0]
+    assert listener.samples_dropped == 24_000
+    assert counted_s() - before_s == pytest.approx(1.5)
     await listener.all_scored()

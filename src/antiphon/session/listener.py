@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import structlog
 
+from antiphon import metrics
 from antiphon.audio.pcm import Framer, OddByteJoiner, Samples
 from antiphon.audio.resampling import LiveResampler
 from antiphon.engines.protocols import ACTIVITY_FRAME, LISTENING_RATE, Transcriber, Transcription, VoiceActivity
@@ -95,7 +96,9 @@ class Listener:
         samples = self._joiner.push(data)
         room = int((call_age_s + LONGEST_LEAD_S) * self._input_rate) - self._samples_taken
         if len(samples) > room:
-            self.samples_dropped += len(samples) - max(room, 0)
+            dropped = len(samples) - max(room, 0)
+            self.samples_dropped += dropped
+            metrics.AUDIO_DROPPED.labels("caller").inc(dropped / self._input_rate)
             samples = samples[: max(room, 0)]
         self._samples_taken += len(samples)
         for frame in self._framer.push(self._resampler.push(samples)):
