@@ -9,6 +9,9 @@ about to do (``agenda``), the counting of silence (``silence``), and what joins 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from antiphon.call import events as ev
 from antiphon.call.actions import Action, End
 from antiphon.call.agenda import Line
@@ -48,6 +51,11 @@ class Call:
     def messages(self) -> tuple[KeptMessage, ...]:
         """What has been said and heard, by ordinal."""
         return self._talk.history.messages
+
+    @property
+    def call_state(self) -> Mapping[str, Any]:
+        """What tools read and change."""
+        return self._talk.call_state
 
     @property
     def deadline(self) -> float | None:

@@ -49,6 +49,17 @@ class Limits(Settings):
     )
 
 
+class Tools(Settings):
+    """Where HTTP tools may reach. Without any of this: the public internet, not the server's own surroundings."""
+
+    allow_private: bool = Field(
+        default=False, description="Tools may reach loopback, private and link-local addresses too."
+    )
+    allowed: tuple[str, ...] = Field(
+        default=(), description="Host names, addresses and networks that tools may reach although they are private."
+    )
+
+
 class Log(Settings):
     """What the server writes to standard error. Never what a caller or an agent said."""
 
@@ -129,6 +140,7 @@ class Config(EngineSettings):
     )
     limits: Limits = Field(default=Limits(), description="What one server takes on.")
     log: Log = Field(default=Log(), description="What the server writes to standard error.")
+    tools: Tools = Field(default=Tools(), description="Where HTTP tools may reach.")
     turns: Turns = Field(default=Turns(), description="How the server takes turns.")
 
     @property

@@ -32,6 +32,8 @@ from antiphon.session.switchboard import Switchboard
 from antiphon.store.database import Database, read_server_id
 from antiphon.store.ledger import Ledger, LedgerTrouble
 from antiphon.store.repositories import Repositories
+from antiphon.tools.http import HttpCaller
+from antiphon.tools.reach import Reach
 
 EXAMPLE_BODY = (
     '{"systemPrompt": "You are a friendly assistant. Answer in one or two short sentences.", '
@@ -58,7 +60,8 @@ async def _serve(config: Config, sock: socket.socket) -> None:
         async with _database(config) as database, Ledger(database, on_trouble=_tell_trouble) as ledger:
             store = Repositories.of(database)
             turns, most = config.turns.settings(), config.limits.max_calls
-            switchboard = Switchboard(engines, store, ledger, config.recordings_dir, turns, most)
+            http = HttpCaller(Reach(config.tools.allow_private, config.tools.allowed))
+            switchboard = Switchboard(engines, store, ledger, config.recordings_dir, turns, most, http)
             await switchboard.start()
             try:
                 await _serve_calls(config, sock, store, engines, switchboard)

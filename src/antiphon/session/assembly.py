@@ -48,6 +48,7 @@ def settings_of(
         time_exceeded_message=request.time_exceeded_message,
         media_idle_s=None if socket is None else socket.media_idle_s,
         modality=request.modality,
+        initial_state=request.initial_state,
         speech_model=engines.model.audio_input,
         judges_turns=engines.end_of_turn is not None,
     )

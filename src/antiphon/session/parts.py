@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from antiphon.call.history import KeptMessage
 from antiphon.call.messages import CallEvent
 from antiphon.engines.protocols import EndOfTurn, LanguageModel, Speaker, Transcriber, VoiceActivity
+from antiphon.tools.definition import CallTool
+from antiphon.tools.http import HttpCaller
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +22,21 @@ class CallEngines:
     transcriber: Transcriber
     model: LanguageModel
     speaker: Speaker
+
+
+@dataclass(frozen=True, slots=True)
+class CallTools:
+    """The tools of one call, and what using them takes.
+
+    ``spawn`` starts work that may outlive the call: a request that was sent is not taken back because the caller
+    hung up.
+    """
+
+    tools: tuple[CallTool, ...]
+    http: HttpCaller
+    spawn: Callable[[Coroutine[Any, Any, None]], object]
+    stage_id: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 class Chronicle(Protocol):

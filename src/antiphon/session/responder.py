@@ -26,6 +26,10 @@ from antiphon.session.player import Player
 HOLD_POLL_S = 0.1
 """How often a speaker that is far ahead looks whether there is room again."""
 
+NO_REPLY = 0
+SOUND_TAIL_S = 0.1
+"""Longest way of the last sample to the caller's ear."""
+
 AUDIBLE = 200
 """Of full scale 32,768: sound below it at the end of a clause is its pause."""
 
@@ -119,6 +123,13 @@ class Responder:
         work.held.clear()
         if work.finished:
             self._player.finish(self._now())
+
+    async def play_sound(self, samples: Samples) -> None:
+        """Let the caller hear sound that is no reply (tones); returns when it is heard. Nothing else may be playing."""
+        self._player.begin(NO_REPLY)
+        self._player.push(samples, self._now())
+        self._player.finish(self._now())
+        await asyncio.sleep(len(samples) / self._output_rate + SOUND_TAIL_S)
 
     def stop(self, reply: int) -> bool:
         """Drop all work on the reply; if it was being played (``True``), report what was heard of it."""

@@ -22,14 +22,17 @@ from antiphon.call.settings import CallSettings
 from antiphon.errors import MessageError
 from antiphon.media.protocol import AudioIn, Closed, Medium, TextIn
 from antiphon.session.inquiries import Inquiries
+from antiphon.session.invoker import Invoker
 from antiphon.session.listener import Listener
 from antiphon.session.pacer import Pacer
-from antiphon.session.parts import CallEngines, Chronicle
+from antiphon.session.parts import CallEngines, CallTools, Chronicle
 from antiphon.session.player import Player
 from antiphon.session.responder import Responder
 from antiphon.session.tape import Tape
+from antiphon.tools.definition import CallFacts
 from antiphon.wire.events import event_of
-from antiphon.wire.incoming import Incoming, parse
+from antiphon.wire.incoming import Incoming, ToolResult, parse
+from antiphon.wire.messages import message_json
 from antiphon.wire.outgoing import EnabledDataMessages, to_json
 
 MOST_REJECTED_LOGGED = 20
@@ -60,6 +63,7 @@ class Session:
         enabled: EnabledDataMessages,
         client_buffer_ms: int,
         recording: RecordingWriter | None = None,
+        tools: CallTools | None = None,
     ) -> None:
         self._settings = settings
         self._engines = engines
@@ -92,6 +96,8 @@ class Session:
         )
         self._responder: Responder | None = None
         self._inquiries: Inquiries | None = None
+        self._tools = tools
+        self._invoker: Invoker | None = None
 
     async def run(self) -> act.End:
         """Serve the call; returns how it ended, with the medium closed."""
@@ -134,6 +140,10 @@ class Session:
             self._now,
         )
         self._inquiries = Inquiries(self._listener, self._engines.end_of_turn, tasks, self._feed, self._now)
+        if self._tools is not None:
+            send = self._medium.send_message if self._enabled.client_tool_invocation else None
+            play = self._responder.play_sound
+            self._invoker = Invoker(self._tools, self._facts, send, play, self._feed, self._now)
         self._feed(ev.Joined(self._now()))
         early, self._early = self._early, []
         for work in early:
@@ -203,6 +213,9 @@ class Session:
             self._take_message(message)
 
     def _take_message(self, message: Incoming) -> None:
+        if isinstance(message, ToolResult) and self._invoker is not None:
+            self._invoker.result(message)
+            return
         event = event_of(message, self._now())
         if event is None:
             self._reject(f"{type(message).__name__} is not supported by this call")
@@ -308,6 +321,9 @@ class Session:
             case act.Stop(reply=reply):
                 if responder.stop(reply):
                     self._medium.drop_audio()
+            case act.Invoke(request=request, spec=spec):
+                if self._invoker is not None:
+                    self._invoker.invoke(request, spec)
             case act.End():
                 if self._ended is not None and not self._ended.done():
                     self._ended.set_result(action)
@@ -325,6 +341,18 @@ class Session:
             self._medium.send_message(to_json(event))
 
     # Small things
+
+    def _facts(self) -> CallFacts:
+        """What automatic parameters of tools are filled from."""
+        tools = self._tools
+        return CallFacts(
+            self._settings.call_id,
+            tools.stage_id if tools else "",
+            self._core.call_state,
+            [message_json(message) for message in self._core.messages],
+            self._medium.output_rate,
+            tools.metadata if tools else {},
+        )
 
     def _record_heard(self, samples: Samples) -> None:
         if self._tape is not None:

@@ -8,7 +8,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -27,9 +27,11 @@ from antiphon.session.chronicle import LedgerChronicle, initial_messages
 from antiphon.session.pacer import Pacer
 from antiphon.session.session import Session
 from antiphon.session.spool import Spool
+from antiphon.session.toolbox import Toolbox, tool_records
 from antiphon.store.ledger import Ledger
 from antiphon.store.records import CallRecord, JoinClaim, StageRecord, new_id
 from antiphon.store.repositories import Repositories
+from antiphon.tools.http import HttpCaller
 from antiphon.wire.call_request import CallRequest, parse_call_request
 from antiphon.wire.incoming import Incoming
 from antiphon.wire.medium import ServerWebSocketMedium
@@ -72,6 +74,7 @@ class Switchboard:
         recordings: Path,
         turns: TurnSettings,
         max_live_calls: int,
+        http: HttpCaller | None = None,
     ) -> None:
         self._engines = engines
         self._repositories = repositories
@@ -87,6 +90,8 @@ class Switchboard:
         self._unprompted: set[str] = set()
         self._timeouts: dict[str, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._http = http or HttpCaller()
+        self._toolbox = Toolbox(repositories, self._http, self._spawn)
         self._closing = False
         self._empty = asyncio.Event()
         self._empty.set()
@@ -112,6 +117,7 @@ class Switchboard:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._http.aclose()
 
     @staticmethod
     def _stop(session: Session) -> None:
@@ -134,6 +140,7 @@ class Switchboard:
         self._engines.model(request.model or self._engines.default_model)
         voice = self._engines.voice(request.voice or self._engines.default_voice)
         _check_medium(request)
+        tools = await self._toolbox.select(request)
         now = _now()
         token = secrets.token_urlsafe(TOKEN_BYTES)
         call_id, stage_id = new_id(), new_id()
@@ -150,7 +157,9 @@ class Switchboard:
             current_stage_id=stage_id,
         )
         stage = StageRecord(stage_id, call_id, 0, now, call.model, request.to_json())
-        await self._repositories.calls.create(call, [stage], initial_messages(request, call_id, stage_id))
+        first = initial_messages(request, call_id, stage_id)
+        await self._repositories.calls.create(call, [stage], first, tool_records(call_id, stage_id, tools))
+        self._toolbox.keep(call_id, tools)
         self._join_urls[call_id] = f"{join_base_url}/api/calls/{call_id}/join?token={token}"
         self._timeouts[call_id] = asyncio.get_running_loop().call_later(request.join_timeout, self._expire, call_id)
         if not greeting_prompt:
@@ -168,6 +177,7 @@ class Switchboard:
             return
         self._forget_join(call_id)
         self._unprompted.discard(call_id)
+        self._toolbox.forget(call_id)
         self._spawn(self._end_record(call_id, EndReason.UNJOINED))
 
     def _knows(self, call_id: str, token: str) -> bool:
@@ -237,9 +247,12 @@ class Switchboard:
     def _session(self, ticket: JoinTicket, medium: Medium) -> Session:
         call, request = ticket.call, ticket.request
         engines = engines_of(self._engines, call)
+        tools = self._toolbox.take(call, request.metadata)
         settings = settings_of(
             call, request, engines, self._turns, medium.output_rate, prompted=call.call_id not in self._unprompted
         )
+        if tools is not None:
+            settings = replace(settings, tools=tuple(tool.spec for tool in tools.tools))
         chronicle = LedgerChronicle(
             self._ledger, self._spool, call.call_id, call.current_stage_id or "", len(request.initial_messages)
         )
@@ -257,6 +270,7 @@ class Switchboard:
             ticket.medium.data_messages.over(WEBSOCKET_DEFAULTS),
             ticket.medium.client_buffer_size_ms,
             recording,
+            tools,
         )
 
     # Live calls
