@@ -93,6 +93,9 @@ async def test_what_comes_with_the_server_is_listed_and_stays_as_it_is(client: h
         assert (await client.put(path, json=LOOK_UP)).status_code == 403
         assert (await client.delete(path)).status_code == 403
     assert (await client.get("/api/tools", params={"ownership": "public"})).json() == public
+    transfer = public["results"][0]["definition"]
+    assert transfer["requirements"] == {"requiredParameterOverrides": ["target"]}
+    assert [parameter["name"] for parameter in transfer["dynamicParameters"]] == ["target"]
     own = await make(client, "hangUp")
     assert own["toolId"] not in {tool["toolId"] for tool in public["results"]}
 
@@ -103,7 +106,7 @@ async def test_tools_are_listed_in_pages_and_orders(client: httpx.AsyncClient) -
     assert await names(client) == ["alpha", "beta", *BUILT_IN]
     assert await names(client, sortOrder="display") == [*BUILT_IN, "alpha", "beta"]
     assert await names(client, sortOrder="reverseAlphabetic") == [*BUILT_IN[::-1], "beta", "alpha"]
-    assert await names(client, search="KEYPAD") == ["playDtmfSounds"]
+    assert await names(client, search="phone menu") == ["playDtmfSounds"]
     seen: list[str] = []
     url: str | None = "/api/tools?pageSize=3&sortOrder=alphabetic"
     while url is not None:
@@ -123,6 +126,24 @@ async def test_tools_are_listed_in_pages_and_orders(client: httpx.AsyncClient) -
         ({"name": "x"}, "definition"),
         ({"name": "x", "definition": {"modelToolName": "a b", "client": {}}}, "definition.modelToolName"),
         ({"name": "x", "definition": {"modelToolName": "a"}}, "definition"),
+        (
+            {
+                "name": "x",
+                "definition": {"modelToolName": "a", "http": {"baseUrlPattern": "https://a/{b}", "httpMethod": "GET"}},
+            },
+            "definition.http.baseUrlPattern",
+        ),
+        (
+            {
+                "name": "x",
+                "definition": {
+                    "modelToolName": "a",
+                    "client": {},
+                    "dynamicParameters": [{"name": "b", "schema": {"type": 1}}],
+                },
+            },
+            "definition.dynamicParameters.0.schema",
+        ),
         ({"name": "x", "definition": {"modelToolName": "a", "client": {}}, "colour": 1}, "colour"),
         ([], ""),
     ],

@@ -2,40 +2,42 @@
 
 from __future__ import annotations
 
-import uuid
 from datetime import UTC, datetime, timedelta
 
-from antiphon.store.records import ToolRecord
+from antiphon.call.tools import ToolSpec
+from antiphon.store.records import Json, ToolRecord
+from antiphon.tools.built_in import BUILT_IN
+from antiphon.tools.definition import CallTool, Definition
+from antiphon.wire.tool_definitions import call_tool_json
 
-_TOOLS = uuid.uuid5(uuid.NAMESPACE_URL, "https://antiphon.invalid/tools")
 _NEWEST = datetime(2026, 1, 1, tzinfo=UTC)
 
-DESCRIPTIONS = {
-    "coldTransfer": "Transfers the call to a human operator.",
-    "hangUp": "Ends the call. Use it once the conversation has come to its end.",
-    "leaveVoicemail": "Leaves a message on an answering machine and ends the call.",
-    "playDtmfSounds": "Plays the tones of a telephone's keypad.",
-    "queryCorpus": "Searches a collection of documents for what is relevant to a question.",
-    "warmTransfer": "Hands the call over to a human operator after telling them what it is about.",
-}
 
-
-def tool_uuid(name: str) -> str:
-    """The id of the built-in tool called ``name``: the same on every server."""
-    return str(uuid.uuid5(_TOOLS, name))
+def _definition_json(definition: Definition) -> Json:
+    """BaseToolDefinition without an implementation: the server itself is that."""
+    spec = ToolSpec(
+        definition.name,
+        definition.description,
+        {},
+        definition.precomputable,
+        definition.static_response,
+        definition.reaction,
+        definition.timeout_s,
+    )
+    tool = CallTool(spec, definition.implementation, definition.dynamic, definition.static, definition.automatic)
+    shown = {"modelToolName": definition.name, **call_tool_json(tool)}
+    if definition.required_overrides:
+        shown["requirements"] = {"requiredParameterOverrides": list(definition.required_overrides)}
+    return shown
 
 
 def _records() -> tuple[ToolRecord, ...]:
     """All of them, dated so that "newest first" is "by name"."""
     return tuple(
         ToolRecord(
-            tool_uuid(name),
-            name,
-            _NEWEST - timedelta(seconds=place),
-            {"modelToolName": name, "description": description},
-            public=True,
+            tool.tool_id, name, _NEWEST - timedelta(seconds=place), _definition_json(tool.definition), public=True
         )
-        for place, (name, description) in enumerate(sorted(DESCRIPTIONS.items()))
+        for place, (name, tool) in enumerate(sorted(BUILT_IN.items()))
     )
 
 

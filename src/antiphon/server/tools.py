@@ -18,6 +18,8 @@ from antiphon.server.ports import Services
 from antiphon.server.shapes import call_json, tool_json
 from antiphon.store.records import ToolRecord, ToolUse, new_id
 from antiphon.store.tools import Ownership, ToolSort
+from antiphon.tools.selection import check_definition
+from antiphon.wire.tool_definitions import to_definition
 from antiphon.wire.tool_request import ToolRequest, parse_tool_request
 
 router = APIRouter(prefix="/api/tools", tags=["tools"], dependencies=[Depends(require_key)])
@@ -95,7 +97,14 @@ async def _wanted(request: Request, serving: Services) -> ToolRequest:
         raise InvalidRequest(
             "OpenAPI documents are not taken on this server; send each tool's name and definition as JSON"
         )
-    return await parsed_body(request, serving.config.limits.max_body_bytes, parse_tool_request)
+    return await parsed_body(request, serving.config.limits.max_body_bytes, _checked)
+
+
+def _checked(body: Any) -> ToolRequest:
+    """A tool that a call can use. Raises ``InvalidRequest``."""
+    wanted = parse_tool_request(body)
+    check_definition(to_definition(wanted.definition), "definition")
+    return wanted
 
 
 async def _find(serving: Services, tool_id: str) -> ToolRecord:
