@@ -11,7 +11,7 @@ import pytest
 from antiphon.store.records import MessageRecord, MessageRole
 from tests.server.conftest import House
 from tests.server.test_calls import BODY, create
-from tests.server.test_tools import call_with_tool
+from tests.server.test_tools import LOOK_UP, call_with_tool
 
 
 async def go_on(client: httpx.AsyncClient, prior: str, **fields: Any) -> httpx.Response:
@@ -108,3 +108,23 @@ async def test_of_a_very_long_call_the_newest_messages_are_taken_over(house: Hou
     assert stored is not None
     texts = [message["text"] for message in stored.request["initialMessages"]]
     assert (texts[0], texts[-1], len(texts)) == ("51", "2049", 1999)
+
+
+async def test_the_tools_go_on_too(house: House) -> None:
+    made = (await house.client.post("/api/tools", json=LOOK_UP)).json()
+    temporary = {"modelToolName": "ring", "description": "Rings.", "client": {}}
+    selected = [
+        {"toolId": made["toolId"], "authTokens": {"k": "secret"}},
+        {"temporaryTool": temporary},
+        {"toolName": "hangUp", "nameOverride": "bye"},
+    ]
+    prior = await create(house.client, selectedTools=selected)
+    same = await go_on(house.client, prior["callId"])
+    other = await go_on(house.client, prior["callId"], selectedTools=[])
+    assert (same.status_code, other.status_code) == (201, 201)
+    tools = (await house.client.get(f"/api/calls/{same.json()['callId']}/tools")).json()
+    assert [tool["name"] for tool in tools] == ["look_up", "ring", "bye"]
+    assert "secret" not in str(tools)
+    assert (await house.client.get(f"/api/calls/{other.json()['callId']}/tools")).json() == []
+    history = (await house.client.get(f"/api/tools/{made['toolId']}/history")).json()
+    assert [use["call"]["callId"] for use in history["results"]] == [same.json()["callId"], prior["callId"]]

@@ -5,15 +5,18 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, text
 
 from antiphon.errors import DataFolderError, StoreError
 from antiphon.store.database import Database, read_server_id
 from antiphon.store.repositories import Repositories
+from antiphon.store.schema import MIGRATIONS
 from antiphon.store.tables import Base
-from tests.store.samples import a_call
+from tests.store.samples import a_call, a_tool
 
 
 async def test_the_migrated_schema_is_the_one_of_the_tables(database: Database) -> None:
@@ -149,3 +152,23 @@ async def test_a_write_given_up_midway_leaves_no_lock_behind(store: Repositories
             kept.append(given_up.call_id)
     for call_id in kept:
         assert await store.calls.get(call_id) is not None
+
+
+async def test_a_database_of_an_older_version_is_brought_up_with_all_it_holds(url: str) -> None:
+    def back_to_the_first(connection: Connection) -> None:
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0001")
+
+    call = a_call()
+    database = await Database.open(url)
+    await Repositories.of(database).calls.create(call)
+    async with database.write() as connection:
+        await connection.run_sync(back_to_the_first)
+    await database.close()
+    again = await Database.open(url)
+    store = Repositories.of(again)
+    assert await store.calls.get(call.call_id) == call
+    await store.tools.create(a_tool("lookUp"))
+    await again.close()

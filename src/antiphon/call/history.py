@@ -127,7 +127,7 @@ class History:
         """True when a model would naturally answer now."""
         if self._messages:
             return self._messages[-1].role in (Role.USER, ToolRole.RESULT)
-        return bool(self._initial) and self._initial[-1].role == "user"
+        return bool(self._initial) and self._initial[-1].role in ("user", "tool")
 
     def prompt(self, temperature: float, language: str | None, user_text: str | None = None) -> Prompt:
         """What a model is to continue. ``user_text``: words of the caller that are not history (yet)."""

@@ -8,6 +8,7 @@ from antiphon.session.parts import CallEngines
 from antiphon.store.records import CallRecord
 from antiphon.wire import call_settings
 from antiphon.wire.call_request import CallRequest
+from antiphon.wire.initial_messages import chat_messages
 
 
 def engines_of(engines: Engines, call: CallRecord) -> CallEngines:
@@ -38,7 +39,7 @@ def settings_of(
         system_prompt=request.system_prompt or "",
         temperature=request.temperature,
         language=request.language_hint,
-        initial_messages=call_settings.initial_messages(request.initial_messages),
+        initial_messages=chat_messages(request.initial_messages),
         first_speaker=call_settings.first_speaker(request),
         greeting_prompt=prompted,
         vad=call_settings.vad_settings(request),

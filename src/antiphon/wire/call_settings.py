@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from antiphon.call.history import ChatMessage
 from antiphon.call.settings import EndBehavior, FirstSpeaker, Greeting, TimedMessage, VadSettings
-from antiphon.wire import call_parts
 from antiphon.wire.call_request import CallRequest
 
 _END = {
     None: EndBehavior.NOTHING,
     "END_BEHAVIOR_HANG_UP_SOFT": EndBehavior.HANG_UP_SOFT,
     "END_BEHAVIOR_HANG_UP_STRICT": EndBehavior.HANG_UP_STRICT,
-}
-_ROLE = {
-    "MESSAGE_ROLE_USER": "user",
-    "MESSAGE_ROLE_AGENT": "assistant",
 }
 
 
@@ -48,8 +40,3 @@ def inactivity(request: CallRequest) -> tuple[TimedMessage, ...]:
     return tuple(
         TimedMessage(item.duration, item.message, _END[item.end_behavior]) for item in request.inactivity_messages
     )
-
-
-def initial_messages(messages: Iterable[call_parts.InitialMessage]) -> tuple[ChatMessage, ...]:
-    """The conversation to start from, as the model sees it. Tool calls and results come with tools."""
-    return tuple(ChatMessage(_ROLE[item.role], item.text) for item in messages if item.role in _ROLE)
