@@ -18,7 +18,7 @@ from antiphon.tools import outcomes, url_pattern
 from antiphon.tools.arguments import Parts, prepare
 from antiphon.tools.definition import CallFacts, CallTool, HttpImplementation, TokenPlace
 from antiphon.tools.json_values import compact, read_object
-from antiphon.tools.reach import GuardedTransport, Reach, Refused, Resolve, resolve
+from antiphon.tools.reach import GuardedTransport, NameService, Reach, Refused, Resolve
 
 MAX_BODY_BYTES = 1_000_000
 """Of an answer; a longer one is a failure."""
@@ -33,6 +33,13 @@ _NOT_CHARSETS = frozenset(("idna", "punycode", "raw-unicode-escape", "unicode-es
 
 _SHOWN_BODY = 2_000
 _SHOWN_HEADER = 200
+_HARMLESS_HEADERS = frozenset(
+    (
+        *("accept", "accept-encoding", "connection", "content-length", "content-type", "host"),
+        *("transfer-encoding", "user-agent"),
+    )
+)
+"""What a redirect to another host takes along; everything else may be meant for the first one only."""
 _SECRET_HEADERS = frozenset(("set-cookie", "authorization", "www-authenticate", "proxy-authenticate", "location"))
 
 
@@ -55,7 +62,7 @@ class HttpCaller:
         self,
         reach: Reach | None = None,
         *,
-        resolve: Resolve = resolve,
+        resolve: Resolve | None = None,
         tls: ssl.SSLContext | None = None,
         max_body_bytes: int = MAX_BODY_BYTES,
     ) -> None:
@@ -64,9 +71,10 @@ class HttpCaller:
             trust_env=False,
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
         )
+        self._names = NameService()
         self._max_body_bytes = max_body_bytes
         self._client = httpx.AsyncClient(
-            transport=GuardedTransport(inner, reach or Reach(), resolve),
+            transport=GuardedTransport(inner, reach or Reach(), resolve or self._names),
             trust_env=False,
             timeout=None,
             follow_redirects=False,
@@ -86,7 +94,7 @@ class HttpCaller:
             return outcomes.failed(f'The tool "{name}" was not used: {error}.')
         try:
             async with asyncio.timeout(tool.spec.timeout_s):
-                response, body = await self._exchange(request, tool)
+                response, body = await self._exchange(request)
         except TimeoutError:
             return outcomes.timed_out(name, tool.spec.timeout_s)
         except _Failure as failure:
@@ -101,6 +109,7 @@ class HttpCaller:
     async def aclose(self) -> None:
         """Close what is open."""
         await self._client.aclose()
+        self._names.close()
 
     def _request(self, tool: CallTool, parts: Parts) -> httpx.Request:
         assert isinstance(tool.implementation, HttpImplementation)
@@ -116,14 +125,14 @@ class HttpCaller:
         raw = [(name.encode(), value) for name, value in headers]
         return self._client.build_request(method, url, headers=raw, content=content)
 
-    async def _exchange(self, request: httpx.Request, tool: CallTool) -> tuple[httpx.Response, bytes]:
+    async def _exchange(self, request: httpx.Request) -> tuple[httpx.Response, bytes]:
         """The final answer and its body, after redirects."""
         for _ in range(MAX_REDIRECTS + 1):
             response = await self._client.send(request, stream=True, auth=_no_auth)
             try:
                 if response.next_request is None:
                     return response, await self._body(response)
-                request = _redirected(request, response.next_request, tool)
+                request = _redirected(request, response.next_request)
             finally:
                 await response.aclose()
         raise _Failure(
@@ -191,14 +200,14 @@ def _state_update(response: httpx.Response) -> dict[str, Any] | None:
     return None
 
 
-def _redirected(before: httpx.Request, following: httpx.Request, tool: CallTool) -> httpx.Request:
-    """The request that a redirect asks for: secrets do not go to another host, nor anything from https to http."""
+def _redirected(before: httpx.Request, following: httpx.Request) -> httpx.Request:
+    """The request that a redirect asks for: headers do not go to another host, nor anything from https to http."""
     if before.url.scheme == "https" and following.url.scheme != "https":
         raise _Failure("could not be reached.", f"redirected from https to {_shown_url(following.url)}")
     origins = [(url.scheme, url.host, url.port) for url in (before.url, following.url)]
     if origins[0] != origins[1]:
-        for name in ("authorization", "cookie", *(name for name, _ in _auth_headers(tool))):
-            following.headers.pop(name, None)
+        for name in [name for name in following.headers if name not in _HARMLESS_HEADERS]:
+            del following.headers[name]
     return following
 
 

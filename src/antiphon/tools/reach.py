@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import TypeAlias
 
@@ -22,6 +24,8 @@ Resolve: TypeAlias = Callable[[str, int], Awaitable[Sequence[str]]]
 
 MAX_ADDRESSES = 4
 """Of one name, as many are tried."""
+MAX_LOOKUPS = 16
+"""At once; further ones wait."""
 
 _CLOSED = tuple(
     ip_network(network)
@@ -70,16 +74,27 @@ class Reach:
         return None
 
 
-async def resolve(host: str, port: int) -> Sequence[str]:
-    """The addresses of a host as the system knows them."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return tuple(dict.fromkeys(str(item[4][0]) for item in found))
+class NameService:
+    """The system's name service, in threads of its own: names that take for ever hold up nothing but tools."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(MAX_LOOKUPS, "tool-names")
+
+    async def __call__(self, host: str, port: int) -> Sequence[str]:
+        """The addresses of a host, each once."""
+        ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().run_in_executor(self._threads, ask)
+        return tuple(dict.fromkeys(str(item[4][0]) for item in found))
+
+    def close(self) -> None:
+        """Ask nothing more."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 class GuardedTransport(httpx.AsyncBaseTransport):
     """Sends a request only to an address that ``reach`` allows; raises :class:`Refused` otherwise."""
 
-    def __init__(self, inner: httpx.AsyncBaseTransport, reach: Reach, resolve: Resolve = resolve) -> None:
+    def __init__(self, inner: httpx.AsyncBaseTransport, reach: Reach, resolve: Resolve) -> None:
         self._inner = inner
         self._reach = reach
         self._resolve = resolve
