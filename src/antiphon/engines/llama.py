@@ -18,6 +18,8 @@ from antiphon.call.history import Prompt
 from antiphon.engines.llama_server import ContextExceeded, LlamaServer
 from antiphon.engines.llama_slots import Slots, Window
 from antiphon.engines.protocols import Generated, Samples, TextDelta, Usage
+from antiphon.engines.tool_grammar import grammar
+from antiphon.engines.tool_prompt import CallReader, as_text
 from antiphon.errors import AntiphonError, EngineError
 
 _STOP = ("<|im_start|>", "<|im_end|>", "\nUser:", "\nuser:")
@@ -35,11 +37,20 @@ class _Run:
     """One request in a thread of its own; what it brings comes through ``items``, ``_END`` last."""
 
     prompt: Prompt
+    """In words alone, whatever tools there are."""
     max_tokens: int
+    grammar: str | None = None
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
     items: asyncio.Queue[_Item] = field(default_factory=asyncio.Queue)
     stopped: threading.Event = field(default_factory=threading.Event)
     prompt_tokens: int = 0
+    reader: CallReader = field(default_factory=CallReader)
+
+    @classmethod
+    def of(cls, prompt: Prompt, max_tokens: int) -> _Run:
+        """A run of a prompt, with tools or without."""
+        words = as_text(prompt)
+        return cls(words, max_tokens, None if words is prompt or not max_tokens else grammar(prompt.tools))
 
     def put(self, item: _Item) -> None:
         """From the thread. The loop may be gone: then nobody wants it."""
@@ -51,7 +62,11 @@ class _Run:
         if not self.stopped.is_set():
             for choice in chunk.get("choices") or ():
                 if text := choice.get("delta", {}).get("content"):
-                    self.put(TextDelta(text))
+                    for item in [TextDelta(text)] if self.grammar is None else self.reader.feed(text):
+                        self.put(item)
+                if choice.get("finish_reason"):
+                    for item in self.reader.finish():
+                        self.put(item)
             if usage := chunk.get("usage"):
                 self.prompt_tokens = usage["prompt_tokens"]
                 self.put(_usage(usage))
@@ -95,7 +110,7 @@ class LlamaModel:
         A prompt that outgrows the context loses its oldest messages. After ``aclose`` the computation ends with
         the token, or the 64 tokens of prompt, it is at.
         """
-        run = _Run(prompt, self._max_tokens)
+        run = _Run.of(prompt, self._max_tokens)
         self._generating += 1
         self._give_way(prompt.conversation)
         try:
@@ -118,7 +133,7 @@ class LlamaModel:
         """
         conversation = prompt.conversation
         while not self._closed:
-            run = _Run(prompt, 0)
+            run = _Run.of(prompt, 0)
             if (older := self._primes.get(conversation)) is not None:
                 older.stopped.set()
             self._primes[conversation] = run
@@ -208,6 +223,8 @@ class LlamaModel:
             "id_slot": index,
             "n_cache_reuse": _REUSE_TOKENS if shortened else 0,
         }
+        if run.grammar is not None:
+            request["grammar"] = run.grammar
         try:
             self._server.chat(request, run.deliver)
         except ContextExceeded as error:
