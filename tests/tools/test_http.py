@@ -377,12 +377,12 @@ async def test_a_redirect_does_not_leave_tls() -> None:
         return ["127.0.0.1"]
 
     trusting = ssl.create_default_context(cafile=str(TLS / "certificate.pem"))
-    async with serving(answer(200, "plain")) as plain:
-        async with (
-            serving(answer(307, Location=f"{plain.url}/"), tls=True) as server,
-            calling(tls=trusting, resolve=resolve) as caller,
-        ):
-            outcome = await caller.call(temporary({"http": http(f"https://tools.example:{server.port}/")}), {}, FACTS)
+    async with (
+        serving(answer(200, "plain")) as plain,
+        serving(answer(307, Location=f"{plain.url}/"), tls=True) as server,
+        calling(tls=trusting, resolve=resolve) as caller,
+    ):
+        outcome = await caller.call(temporary({"http": http(f"https://tools.example:{server.port}/")}), {}, FACTS)
     assert "from https to http://127.0.0.1" in (outcome.error_details or "")
     assert plain.received == []
 
