@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from antiphon.call.ends import EndReason
 from antiphon.call.settings import EndBehavior
+from antiphon.call.tools import ToolOutcome, ToolRequest
 
 APOLOGY = "Sorry, I'm having some trouble right now. Could you say that again?"
 GREETING_NUDGE = "(The call has just begun. Greet me in one short sentence.)"
@@ -21,6 +23,10 @@ class Line:
     end: EndBehavior = EndBehavior.NOTHING
     over_caller: bool = False
     """Does not wait for the caller to finish."""
+    wants: tuple[ToolRequest, ...] = ()
+    """Tools to be used once the words are heard."""
+    known: Mapping[str, ToolOutcome] = field(default_factory=dict)
+    """Of those, by invocation, what is known to come of them: they are not used."""
     insists: bool = False
     """Is said later, if the caller interrupted it before a word of it was heard."""
 

@@ -89,8 +89,12 @@ class Caller:
         if not self._talk.hearing.take_words(utterance, revision, text, at):
             return
         pausing = self._talk.turn.phase is Phase.PAUSING and self._talk.turn.utterance == utterance
-        if text and pausing and not self._talk.settings.speech_model:
+        if text and pausing and not self._talk.settings.speech_model and not self._only_listens(text):
             self._draft(at, utterance, text)
+
+    def _only_listens(self, text: str) -> bool:
+        turn = self._talk.turn
+        return self._talk.resumption.listens(text, turn.speech_end_audio_s - turn.start_audio_s)
 
     def _draft(self, at: float, utterance: int, text: str | None) -> None:
         """Begin the answer on suspicion, where nothing else will be said before it."""
@@ -114,6 +118,8 @@ class Caller:
         text = event.text.strip()
         if immediate and (self._talk.floor.reply is None or self._talk.floor.reply.interruptible):
             self._talk.stop_reply(event.at)
+        if immediate or text:
+            self._talk.resumption.forget()  # the client has decided: no resuming
         if not text:
             return
         at_s = event.at - (self._talk.joined_at or 0.0)
@@ -128,9 +134,17 @@ class Caller:
         immediate = event.urgency is ev.Urgency.IMMEDIATE
         if immediate and self._talk.floor.reply is not None and self._talk.floor.reply.interruptible:
             self._talk.stop_reply(event.at)
-        if event.text.strip():
+        if event.text.strip() or event.wants:
+            self._talk.resumption.forget()
             self._talk.agenda.greeting_due = None
-            line = Line(event.text, interruptible=not event.uninterruptible, over_caller=immediate, insists=True)
+            line = Line(
+                event.text,
+                interruptible=not event.uninterruptible,
+                over_caller=immediate,
+                wants=event.wants,
+                known=event.known,
+                insists=True,
+            )
             (self._talk.agenda.lines.appendleft if immediate else self._talk.agenda.lines.append)(line)
 
     def words_failed(self, at: float, utterance: int, revision: int, reason: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from antiphon.call.actions import Action, Emit, End, Keep, Prime
 from antiphon.call.agenda import APOLOGY, GREETING_NUDGE, Agenda, Line
+from antiphon.call.backchannel import Resumption
 from antiphon.call.endpointing import CallerTurn, Phase
 from antiphon.call.ends import EndReason
 from antiphon.call.floor import Closed, Floor
@@ -51,6 +52,7 @@ class Conversation:
         self._answering: HeardTurn | None = None
         self._failures = 0
         self._rounds = 0
+        self.resumption = Resumption(settings.backchannels)
         self.last_at = 0.0
 
     @property
@@ -116,7 +118,10 @@ class Conversation:
         if floor.reply is not None:
             return False
         if agenda.lines and self._may_say(agenda.lines[0]):
-            floor.say(at, agenda.lines.popleft())
+            line = agenda.lines.popleft()
+            reply = floor.say(at, line)
+            for request in line.wants:
+                self.tools.request(at, reply.number, request, line.known.get(request.invocation))
             return True
         if self.tools.busy:
             return False
@@ -175,9 +180,13 @@ class Conversation:
                 break  # the caller is heard after the tool's result
             if reply is not None and (reply.stopping or not reply.interruptible):
                 break
-            if turn.text == "" or (reply is not None and turn.started_at >= reply.began_at):
+            listened = self.resumption.listens(turn.text or "", turn.audio_span.end_s - turn.audio_span.start_s)
+            if turn.text == "" or (reply is not None and turn.started_at >= reply.began_at) or listened:
                 self._forget_turn(turn)
+                if listened:
+                    self._resume()
                 continue
+            self.resumption.forget()
             turn.ordinal = self.history.take_ordinal()
             if not self.closing:
                 self._answering = turn
@@ -255,7 +264,9 @@ class Conversation:
         if closed is None:
             return
         reply = closed.reply
-        if closed.cut and self.tools.has(reply.number):
+        if closed.cut:
+            if self.resumption.possible(reply):
+                self.resumption.hold(reply, self.tools.take_back(reply.number))
             self.tools.drop(reply.number)
         elif self.tools.has(reply.number):
             self.tools.begin(at, reply.number, spoke=reply.playing)
@@ -274,6 +285,13 @@ class Conversation:
             self.close(at, EndReason.AGENT_HANGUP)
         if reply.playing:
             self.prime()
+
+    def _resume(self) -> None:
+        """Go on with the reply at the word it stopped at."""
+        line = self.resumption.take()
+        if line is not None and not self.closing:
+            self.agenda.lines.appendleft(line)
+            self.log(Severity.INFO, "resumed", "The caller only listened; the agent goes on where it stopped.")
 
     def _heard_nothing(self, at: float, reply: Reply) -> None:
         """A reply is at its end, and there was no sound (or text) of it."""

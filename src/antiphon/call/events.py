@@ -6,7 +6,8 @@ clock: seconds of audio received since the join, however it was chopped.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -168,12 +169,14 @@ class UserTextReceived:
 
 @dataclass(frozen=True, slots=True)
 class ForcedMessageReceived:
-    """The program around the call has the agent say ``text``."""
+    """The program around the call has the agent say ``text`` and use tools; of some the outcome is ``known``."""
 
     at: float
     text: str
     urgency: Urgency
     uninterruptible: bool
+    wants: tuple[ToolRequest, ...] = ()
+    known: Mapping[str, ToolOutcome] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

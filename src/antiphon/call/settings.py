@@ -120,6 +120,8 @@ class CallSettings:
     tools: tuple[ToolSpec, ...] = ()
     initial_state: Mapping[str, Any] = field(default_factory=dict)
     """What tools read and change."""
+    backchannels: bool = True
+    """A reply that the caller's "mm-hmm" stopped is resumed."""
     speech_model: bool = False
     """The model hears the caller's audio itself; its reply does not wait for the transcript."""
     judges_turns: bool = True

@@ -39,6 +39,7 @@ class Invocation:
     request: ToolRequest
     spec: ToolSpec | None
     reply: int
+    known: ToolOutcome | None = None
     spoke: bool = False
     phase: Phase = Phase.WAITING
     begun: bool = False
@@ -81,14 +82,17 @@ class Toolwork:
         """The reply wants tools used."""
         return any(one.reply == reply for one in self._open.values())
 
-    def request(self, at: float, reply: int, request: ToolRequest) -> None:
-        """The model wants a tool used, in a reply that is given; one that may run ahead of its words does."""
+    def request(self, at: float, reply: int, request: ToolRequest, known: ToolOutcome | None = None) -> None:
+        """A tool is wanted, in a reply that is given; one that may run ahead of its words does.
+
+        ``known``: what comes of it is known already, and it is not used.
+        """
         if request.invocation in self._open or request.invocation in self._over:
             self._note(Severity.WARNING, "tool_doubled", f"The invocation {request.invocation} was wanted twice.")
             return
         spec = next((spec for spec in self.specs if spec.name == request.name), None)
-        one = self._open[request.invocation] = Invocation(request, spec, reply)
-        if spec is not None and spec.precomputable:
+        one = self._open[request.invocation] = Invocation(request, spec, reply, known=known)
+        if known is None and spec is not None and spec.precomputable:
             self._run(at, one)
 
     def begin(self, at: float, reply: int, *, spoke: bool) -> None:
@@ -103,6 +107,8 @@ class Toolwork:
             self._keep(ToolMessage(ToolRole.CALL, call_ordinal, one.request, "", None, span, wall))
             if one.phase is Phase.RETURNED:
                 self._settle(at, one)
+            elif one.known is not None:
+                self.returned(at, one.request.invocation, one.known)
             elif one.spec is None:
                 names = ", ".join(spec.name for spec in self.specs) or "none"
                 problem = f"There is no tool called {one.request.name}. Tools there are: {names}."
@@ -113,6 +119,13 @@ class Toolwork:
             elif one.spec.static_response is not None:
                 self.returned(at, one.request.invocation, ToolOutcome(one.spec.static_response))
                 self._static.append(one.request.invocation)
+
+    def take_back(self, reply: int) -> tuple[ToolRequest, ...]:
+        """The reply may be resumed later: what waited behind its words, to be wanted again then."""
+        waiting = [one for one in self._of(reply) if one.phase is Phase.WAITING and one.known is None]
+        for one in waiting:
+            del self._open[one.request.invocation]
+        return tuple(one.request for one in waiting)
 
     def drop(self, reply: int) -> None:
         """The words of the reply were interrupted: its tools never were part of the call."""
@@ -165,7 +178,7 @@ class Toolwork:
 
     def _run(self, at: float, one: Invocation) -> None:
         one.phase, one.started_at = Phase.RUNNING, at
-        if one.spec is not None and one.request.problem is None:
+        if one.spec is not None and one.request.problem is None and one.known is None:
             self._out.append(Emit(InvokingTool(one.request.name, one.request.invocation)))
             self._out.append(Invoke(one.request, one.spec))
 

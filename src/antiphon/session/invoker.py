@@ -21,6 +21,7 @@ from antiphon.tools.definition import (
     DataConnectionImplementation,
     HttpImplementation,
 )
+from antiphon.wire.events import outcome_of
 from antiphon.wire.incoming import ToolResult
 
 _log = structlog.get_logger(__name__)
@@ -71,15 +72,7 @@ class Invoker:
         name, timer = self._awaited.pop(message.invocation_id, ("", None))
         if timer is not None:
             timer.cancel()
-        outcome = outcomes.from_result(
-            name,
-            result=message.result,
-            response_type=message.response_type,
-            agent_reaction=message.agent_reaction,
-            error_type=message.error_type,
-            error_message=message.error_message,
-            update_call_state=message.update_call_state,
-        )
+        outcome = outcome_of(message, name)
         self._report(ev.ToolReturned(self._now(), message.invocation_id, outcome))
 
     def close(self) -> None:

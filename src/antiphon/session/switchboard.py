@@ -33,6 +33,7 @@ from antiphon.store.records import CallRecord, JoinClaim, StageRecord, new_id
 from antiphon.store.repositories import Repositories
 from antiphon.tools.http import HttpCaller
 from antiphon.wire.call_request import CallRequest, parse_call_request
+from antiphon.wire.experimental import switches
 from antiphon.wire.incoming import Incoming
 from antiphon.wire.medium import ServerWebSocketMedium
 from antiphon.wire.outgoing import WEBSOCKET_DEFAULTS
@@ -251,8 +252,13 @@ class Switchboard:
         settings = settings_of(
             call, request, engines, self._turns, medium.output_rate, prompted=call.call_id not in self._unprompted
         )
-        if tools is not None:
-            settings = replace(settings, tools=tuple(tool.spec for tool in tools.tools))
+        switched = switches(request)
+        settings = replace(
+            settings,
+            tools=tuple(tool.spec for tool in tools.tools) if tools is not None else (),
+            backchannels=switched.backchannels,
+            judges_turns=settings.judges_turns and switched.end_of_turn,
+        )
         chronicle = LedgerChronicle(
             self._ledger, self._spool, call.call_id, call.current_stage_id or "", len(request.initial_messages)
         )
