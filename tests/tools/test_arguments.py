@@ -79,6 +79,12 @@ def test_ordinary_expressions_are_run(pattern: str, value: str) -> None:
     assert problem(value, {"type": "string", "pattern": pattern}) is not None
 
 
+def test_a_schema_that_multiplies_itself_is_given_up() -> None:
+    doubling = {f"a{i}": {"allOf": [{"$ref": f"#/$defs/a{i + 1}"}] * 2} for i in range(40)}
+    schema = {"$defs": {**doubling, "a40": {"type": "string"}}, "$ref": "#/$defs/a0"}
+    assert problem("x", schema) == "cannot be checked, its schema has no end"
+
+
 def test_nothing_is_fetched_and_nothing_runs_for_ever() -> None:
     assert problem(1, {"$ref": "http://127.0.0.1:9/schema"}) is None
     assert problem(1, {"$ref": "#"}) is not None

@@ -105,6 +105,16 @@ def test_wrong_definitions_are_named(changes: dict[str, Any], path: str, words: 
     assert words in message
 
 
+def test_schemas_are_bounded_together() -> None:
+    def tools(count: int) -> list[dict[str, Any]]:
+        large = {"type": "object", "properties": {f"p{number}": {"type": "string"} for number in range(900)}}
+        definition = {"dynamicParameters": [dynamic("p", large)], "client": {}}
+        return [{"temporaryTool": {"modelToolName": f"t{number}", **definition}} for number in range(count)]
+
+    assert len(chosen(*tools(5))) == 5
+    assert wrong_field(*tools(6))[0] == "selectedTools"
+
+
 def test_required_overrides_are_required() -> None:
     definition = stock_price(requirements={"requiredParameterOverrides": ["symbol"]})
     assert wrong_field({"temporaryTool": definition}) == (

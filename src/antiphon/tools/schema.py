@@ -1,13 +1,15 @@
 """JSON schemas that strangers wrote, and the values that a model filled in for them.
 
-A schema may refer to itself only: nothing is ever fetched. A regular expression that could take for ever
-(a repeat inside a repeat, or a choice inside one) is not run: the value passes, the tool has the last word on it.
+A schema may refer to itself only: nothing is ever fetched. A check takes milliseconds at most, whatever the schema: a
+regular expression that could take for ever (a repeat inside a repeat, or a choice inside one) is not run, the value
+passes and the tool has the last word on it; references are followed so many times and no more.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from typing import Any
 
 import jsonschema
@@ -19,6 +21,11 @@ from antiphon.errors import InvalidRequest
 
 MAX_MATCHED_CHARACTERS = 256
 """Longer strings are not matched against a ``pattern``."""
+
+MAX_REFERENCES = 2_000
+"""Followed in one check."""
+MAX_KEYWORDS = 10_000
+"""Of the schemas of one call's tools together; checking them takes half a second."""
 
 _DATA = frozenset(("const", "default", "enum", "examples"))
 """Keywords whose values are data and not schemas."""
@@ -34,9 +41,31 @@ def _pattern(validator: Any, pattern: str, value: Any, schema: Any) -> Iterator[
         yield from _MATCH(validator, pattern, value, schema)
 
 
+class _TooManyReferences(Exception):
+    """The schema multiplies itself."""
+
+
+_followed: ContextVar[int] = ContextVar("followed")
+
+
+def _counted(keyword: str) -> Callable[..., Iterator[ValidationError]]:
+    follow: Any = jsonschema.Draft202012Validator.VALIDATORS[keyword]
+
+    def check(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
+        _followed.set(_followed.get() + 1)
+        if _followed.get() > MAX_REFERENCES:
+            raise _TooManyReferences
+        yield from follow(validator, value, instance, schema) or ()
+
+    return check
+
+
 _MATCH: Any = jsonschema.Draft202012Validator.VALIDATORS["pattern"]
 _EXTEND: Any = jsonschema.validators.extend  # untyped
-_VALIDATOR: Any = _EXTEND(jsonschema.Draft202012Validator, {"pattern": _pattern})
+_VALIDATOR: Any = _EXTEND(
+    jsonschema.Draft202012Validator,
+    {"pattern": _pattern, "$ref": _counted("$ref"), "$dynamicRef": _counted("$dynamicRef")},
+)
 _NOTHING_OUTSIDE: Any = Registry()
 
 
@@ -47,6 +76,8 @@ def check_schema(schema: Mapping[str, Any], path: str) -> None:
         for keyword, value in _keywords(schema):
             if keyword in ("$ref", "$dynamicRef") and not str(value).startswith("#"):
                 raise InvalidRequest.of(path, f"{keyword} may refer to the same schema only, with #")
+            if keyword in ("unevaluatedProperties", "unevaluatedItems"):
+                raise InvalidRequest.of(path, f"{keyword} is not supported")
             if keyword == "pattern" and isinstance(value, str):
                 re.compile(value)
             if keyword == "patternProperties" and isinstance(value, Mapping):
@@ -62,13 +93,19 @@ def check_schema(schema: Mapping[str, Any], path: str) -> None:
         raise InvalidRequest.of(path, "too complex") from None
 
 
+def size(schema: Mapping[str, Any]) -> int:
+    """How many keywords a schema has, roughly: what it costs to check."""
+    return sum(1 for _ in _keywords(schema))
+
+
 def problem(value: Any, schema: Mapping[str, Any]) -> str | None:
     """What is wrong with ``value``, in a few words, or ``None``."""
+    _followed.set(0)
     try:
         found = best_match(_VALIDATOR(schema, registry=_NOTHING_OUTSIDE).iter_errors(value))
     except Unresolvable:
         return None  # a reference to nowhere says nothing about the value
-    except (RecursionError, OverflowError):
+    except (RecursionError, OverflowError, _TooManyReferences):
         return "cannot be checked, its schema has no end"
     if found is None:
         return None

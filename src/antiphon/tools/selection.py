@@ -26,7 +26,7 @@ from antiphon.tools.definition import (
     StaticParameter,
     TokenPlace,
 )
-from antiphon.tools.schema import check_schema
+from antiphon.tools.schema import MAX_KEYWORDS, check_schema, size
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 
@@ -54,12 +54,16 @@ FindDurable: TypeAlias = Callable[[str | None, str | None], DurableTool | None]
 def select(selected: Sequence[Selected], find: FindDurable, path: str = "selectedTools") -> tuple[CallTool, ...]:
     """The tools of a call, in their order. Raises :class:`InvalidRequest` naming the first field that is wrong."""
     tools: list[CallTool] = []
+    keywords = 0
     for index, item in enumerate(selected):
         tool = _tool(item, find, f"{path}.{index}")
         if any(tool.spec.name == other.spec.name for other in tools):
             raise InvalidRequest.of(
                 f"{path}.{index}", f"the name {tool.spec.name} is used more than once; set nameOverride"
             )
+        keywords += sum(size(parameter.schema) for parameter in tool.dynamic)
+        if keywords > MAX_KEYWORDS:
+            raise InvalidRequest.of(path, f"the schemas of all parameters have more than {MAX_KEYWORDS} keywords")
         tools.append(tool)
     return tuple(tools)
 
@@ -71,6 +75,8 @@ def check_definition(definition: Definition, path: str) -> None:
     if not 0 < definition.timeout_s <= MAX_TIMEOUT_S:
         raise InvalidRequest.of(f"{path}.timeout", f"has to be more than 0 and at most {MAX_TIMEOUT_S:g} s")
     _check_parameters(definition, path)
+    if sum(size(parameter.schema) for parameter in definition.dynamic) > MAX_KEYWORDS:
+        raise InvalidRequest.of(f"{path}.dynamicParameters", f"their schemas have more than {MAX_KEYWORDS} keywords")
     for index, parameter in enumerate(definition.dynamic):
         check_schema(parameter.schema, f"{path}.dynamicParameters.{index}.schema")
     known = {parameter.name for parameter in definition.parameters}
