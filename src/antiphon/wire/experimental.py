@@ -1,4 +1,4 @@
-"""``experimentalSettings`` that this server knows: ``backchannels`` and ``endOfTurn``, both true unless set to false."""
+"""``experimentalSettings`` that this server knows: ``backchannels`` and ``endOfTurn``, on unless set to false."""
 
 from __future__ import annotations
 
