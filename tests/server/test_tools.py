@@ -228,3 +228,21 @@ async def test_a_calls_tools_and_what_they_did_can_be_looked_at(house: House) ->
     assert [(use["call"]["callId"], use["errorCount"]) for use in history["results"]] == [(call_id, 1)]
     assert (await house.client.delete(f"/api/tools/{tool['toolId']}")).status_code == 204
     assert (await house.client.get(f"{base}/tools")).json() == tools
+
+
+@pytest.mark.parametrize(
+    ("more", "path"),
+    [
+        ({"dynamicParameters": [{"name": str(i), "schema": {}} for i in range(101)]}, "dynamicParameters"),
+        ({"dynamicParameters": [{"a": 1}] * 50_000}, "dynamicParameters.0.name"),
+        ({"dynamicParameters": [{"name": "a", "schema": {"enum": list(range(2_000))}}]}, "dynamicParameters"),
+        ({"requirements": {"requiredParameterOverrides": ["a"] * 101}}, "requirements.requiredParameterOverrides"),
+    ],
+)
+async def test_a_tool_of_very_many_parts_is_refused(client: httpx.AsyncClient, more: dict[str, Any], path: str) -> None:
+    definition = {"modelToolName": "t", "client": {}, **more}
+    response = await client.post("/api/tools", json={"name": "x", "definition": definition})
+    assert response.status_code == 400
+    assert response.json()["errors"][0]["path"] == f"definition.{path}"
+    many = [{"toolName": "hangUp", "nameOverride": str(i)} for i in range(201)]
+    assert (await client.post("/api/calls", json={"selectedTools": many})).status_code == 400

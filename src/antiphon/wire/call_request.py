@@ -33,6 +33,9 @@ DEFAULT_MODEL = "ultravox-v0.7"
 MAX_INITIAL_MESSAGES = 2_000
 """Each becomes a row; a megabyte of them keeps other calls waiting for half a second."""
 
+MAX_TOOLS = 200
+"""Each is looked up and checked when the call is created; models choose badly among far fewer."""
+
 MAX_FIELDS_NAMED = 20
 """Wrong fields listed in one answer."""
 
@@ -66,7 +69,7 @@ class CallRequest(WireModel):
     max_duration: PositiveDuration = 3600.0
     time_exceeded_message: Text | None = None
     inactivity_messages: Many[TimedMessage] = ()
-    selected_tools: Many[SelectedTool] = ()
+    selected_tools: Annotated[Many[SelectedTool], Field(max_length=MAX_TOOLS)] = ()
     medium: CallMedium = CallMedium()
     recording_enabled: Flag = False
     first_speaker: Literal["FIRST_SPEAKER_AGENT", "FIRST_SPEAKER_USER"] | None = None

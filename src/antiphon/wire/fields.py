@@ -53,7 +53,7 @@ class WireModel(BaseModel):
     def _absent_and_spelling(cls, value: Any) -> Any:
         if not isinstance(value, dict):
             return value
-        _few_enough(value)
+        few_enough(value)
         names = {name: field.alias or name for name, field in cls.model_fields.items()}
         return {names.get(key, key): item for key, item in value.items() if not _means_absent(item)}
 
@@ -62,7 +62,8 @@ class WireModel(BaseModel):
         return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 
-def _few_enough(value: Any) -> Any:
+def few_enough(value: Any) -> Any:
+    """Refuse an object of very many entries before any of them is looked at."""
     if isinstance(value, dict) and len(value) > MAX_ENTRIES:
         raise wrong(f"has to have at most {MAX_ENTRIES} entries")
     return value
@@ -159,10 +160,10 @@ Duration: TypeAlias = Annotated[
 """Seconds, at least 0; a string of seconds on the wire."""
 PositiveDuration: TypeAlias = Annotated[Duration, AfterValidator(_more_than_nothing)]
 JsonObject: TypeAlias = dict[str, Any]
-StringMap: TypeAlias = Annotated[dict[str, Text], BeforeValidator(_few_enough)]
+StringMap: TypeAlias = Annotated[dict[str, Text], BeforeValidator(few_enough)]
 HeaderName: TypeAlias = Annotated[str, Strict(), StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}\z")]
 HeaderMap: TypeAlias = Annotated[
-    dict[HeaderName, Annotated[str, Strict(), AfterValidator(_header)]], BeforeValidator(_few_enough)
+    dict[HeaderName, Annotated[str, Strict(), AfterValidator(_header)]], BeforeValidator(few_enough)
 ]
 HttpUrl: TypeAlias = Annotated[str, Strict(), AfterValidator(_url("http", "https"))]
 WebSocketUrl: TypeAlias = Annotated[str, Strict(), AfterValidator(_url("ws", "wss"))]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeAlias, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, FailFast, Field, model_validator
 
 from antiphon.wire import fields
 from antiphon.wire.fields import (
@@ -20,6 +20,15 @@ from antiphon.wire.fields import (
 )
 
 MAX_TOOL_TIMEOUT_S = 40.0
+MAX_PARAMETERS = 100
+"""Of each kind; and of whatever else a tool has several."""
+
+MAX_SCHEMA_PARTS = 2_000
+"""Values in the schemas of one tool. To check them takes 0.1 ms each, at the creation of every call that has it."""
+
+T = TypeVar("T")
+Some: TypeAlias = Annotated[tuple[T, ...], FailFast(), Field(max_length=MAX_PARAMETERS)]
+SomeByName: TypeAlias = Annotated[dict[str, T], BeforeValidator(fields.few_enough)]
 
 Location = Literal[
     "PARAMETER_LOCATION_QUERY", "PARAMETER_LOCATION_PATH", "PARAMETER_LOCATION_HEADER", "PARAMETER_LOCATION_BODY"
@@ -96,27 +105,27 @@ class SecurityRequirement(WireModel):
 class CallTokenRequirement(WireModel):
     """A token that identifies the call."""
 
-    scopes: list[Text] | None = None
+    scopes: Some[Text] = ()
 
 
 class SecurityRequirements(WireModel):
     """All of these have to be met."""
 
-    requirements: dict[str, SecurityRequirement] | None = None
+    requirements: SomeByName[SecurityRequirement] | None = None
     ultravox_call_token_requirement: CallTokenRequirement | None = None
 
 
 class SecurityOptions(WireModel):
     """One of these has to be met."""
 
-    options: list[SecurityRequirements] | None = None
+    options: Some[SecurityRequirements] = ()
 
 
 class ToolRequirements(WireModel):
     """What a call has to bring for a tool."""
 
     http_security_options: SecurityOptions | None = None
-    required_parameter_overrides: list[Text] | None = None
+    required_parameter_overrides: Some[Text] = ()
 
 
 class HttpTool(WireModel):
@@ -145,9 +154,9 @@ class ToolDefinition(WireModel):
 
     model_tool_name: ToolName
     description: Text | None = None
-    dynamic_parameters: list[DynamicParameter] | None = None
-    static_parameters: list[StaticParameter] | None = None
-    automatic_parameters: list[AutomaticParameter] | None = None
+    dynamic_parameters: Some[DynamicParameter] = ()
+    static_parameters: Some[StaticParameter] = ()
+    automatic_parameters: Some[AutomaticParameter] = ()
     requirements: ToolRequirements | None = None
     timeout: Annotated[PositiveDuration, Field(le=MAX_TOOL_TIMEOUT_S)] | None = None
     precomputable: Flag = False
@@ -161,14 +170,27 @@ class ToolDefinition(WireModel):
     def _one_implementation(self) -> Self:
         fields.exactly_one(self, ("http", "client", "data_connection"))
         if self.http is None:
-            everything = (
-                *(self.dynamic_parameters or ()),
-                *(self.static_parameters or ()),
-                *(self.automatic_parameters or ()),
+            everything: tuple[DynamicParameter | StaticParameter | AutomaticParameter, ...] = (
+                *self.dynamic_parameters,
+                *self.static_parameters,
+                *self.automatic_parameters,
             )
             if any(item.location not in (None, "PARAMETER_LOCATION_BODY") for item in everything):
                 raise fields.wrong("only body parameters are possible for client and data connection tools")
+        if sum(_parts(item.json_schema) for item in self.dynamic_parameters) > MAX_SCHEMA_PARTS:
+            raise fields.wrong(f"its schemas have more than {MAX_SCHEMA_PARTS} parts", "dynamicParameters")
         return self
+
+
+def _parts(value: Any) -> int:
+    """How many values there are in a JSON value, itself included. The door has bounded its depth."""
+    match value:
+        case dict():
+            return 1 + sum(map(_parts, value.values()))
+        case list():
+            return 1 + sum(map(_parts, value))
+        case _:
+            return 1
 
 
 class SelectedTool(WireModel):
