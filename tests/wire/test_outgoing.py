@@ -39,6 +39,8 @@ SENT: list[tuple[messages.Message, dict[str, Any]]] = [
             "callEvent": {"severity": "warning", "type": "overflow", "text": "too much", "extras": {"s": 1}},
         },
     ),
+    (messages.InvokingTool("t", "i"), {"type": "invoking_tool", "toolName": "t", "invocationId": "i"}),
+    (messages.ToolUsed("t", "i"), {"type": "tool_used", "toolName": "t", "invocationId": "i"}),
     (messages.UserStartedSpeaking(), {"type": "user_started_speaking"}),
     (messages.UserStoppedSpeaking(), {"type": "user_stopped_speaking"}),
 ]
