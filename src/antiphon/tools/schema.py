@@ -7,9 +7,11 @@ passes and the tool has the last word on it; references are followed so many tim
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
+from functools import lru_cache
 from typing import Any
 
 import jsonschema
@@ -24,9 +26,10 @@ MAX_MATCHED_CHARACTERS = 256
 
 MAX_REFERENCES = 2_000
 """Followed in one check."""
-MAX_KEYWORDS = 10_000
+MAX_KEYWORDS = 5_000
 """Of the schemas of one call's tools together; checking them takes half a second."""
 
+_REMEMBERED_CHARACTERS = 4_096
 _DATA = frozenset(("const", "default", "enum", "examples"))
 """Keywords whose values are data and not schemas."""
 _ESCAPED_OR_CLASS = re.compile(r"\\[^1-9]|\[\^?\]?(?:\\.|[^\]\\])*\]", re.DOTALL)
@@ -72,25 +75,40 @@ _NOTHING_OUTSIDE: Any = Registry()
 def check_schema(schema: Mapping[str, Any], path: str) -> None:
     """Raise :class:`InvalidRequest` naming ``path`` unless ``schema`` can be used."""
     try:
+        text = json.dumps(schema)
+        fault = _remembered_fault(text) if len(text) <= _REMEMBERED_CHARACTERS else _fault(schema)
+    except (RecursionError, OverflowError):
+        fault = "too complex"
+    if fault is not None:
+        raise InvalidRequest.of(path, fault)
+
+
+@lru_cache(maxsize=1024)
+def _remembered_fault(text: str) -> str | None:
+    """The tools of one call are mostly those of the last one too."""
+    return _fault(json.loads(text))
+
+
+def _fault(schema: Mapping[str, Any]) -> str | None:
+    try:
         jsonschema.Draft202012Validator.check_schema(schema)
         for keyword, value in _keywords(schema):
             if keyword in ("$ref", "$dynamicRef") and not str(value).startswith("#"):
-                raise InvalidRequest.of(path, f"{keyword} may refer to the same schema only, with #")
+                return f"{keyword} may refer to the same schema only, with #"
             if keyword in ("unevaluatedProperties", "unevaluatedItems"):
-                raise InvalidRequest.of(path, f"{keyword} is not supported")
+                return f"{keyword} is not supported"
             if keyword == "pattern" and isinstance(value, str):
                 re.compile(value)
             if keyword == "patternProperties" and isinstance(value, Mapping):
                 for pattern in value:
                     re.compile(pattern)
                     if _risky(pattern):
-                        raise InvalidRequest.of(path, "a patternProperties expression is too complex")
+                        return "a patternProperties expression is too complex"
     except SchemaError as error:
-        raise InvalidRequest.of(path, f"not a JSON schema: {error.message[:200]}") from None
+        return f"not a JSON schema: {error.message[:200]}"
     except re.error as error:
-        raise InvalidRequest.of(path, f"not a regular expression: {error}") from None
-    except (RecursionError, OverflowError):
-        raise InvalidRequest.of(path, "too complex") from None
+        return f"not a regular expression: {error}"
+    return None
 
 
 def size(schema: Mapping[str, Any]) -> int:
