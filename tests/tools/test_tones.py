@@ -74,9 +74,9 @@ def test_signs_between_digits_are_left_out_and_commas_wait() -> None:
     assert start == pytest.approx(0.3 + 2.0, abs=0.001)
 
 
-@pytest.mark.parametrize("digits", ["", " ", ",", "12E", "x", "１", "1" * 129])
+@pytest.mark.parametrize("digits", ["", " ", ",", "12E", "x", "１", "1" * 129, "1" * 120, "1,,,,,,,,,,,,,,,,,,1"])
 def test_what_cannot_be_dialled_is_an_error(digits: str) -> None:
-    with pytest.raises(ValueError, match=r"digit|key"):
+    with pytest.raises(ValueError, match=r"digit|key|sound"):
         dial(digits, 8_000)
 
 

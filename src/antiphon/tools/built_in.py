@@ -15,7 +15,15 @@ from uuid import NAMESPACE_URL, uuid5
 from antiphon.call.tools import Reaction, ResponseType, ToolOutcome
 from antiphon.tools import schema, tones
 from antiphon.tools.arguments import prepare
-from antiphon.tools.definition import BuiltIn, CallFacts, CallTool, Definition, DynamicParameter, Location
+from antiphon.tools.definition import (
+    MAX_TIMEOUT_S,
+    BuiltIn,
+    CallFacts,
+    CallTool,
+    Definition,
+    DynamicParameter,
+    Location,
+)
 from antiphon.tools.definition import StaticParameter as Static
 from antiphon.tools.outcomes import failed
 from antiphon.tools.tones import Samples
@@ -89,6 +97,7 @@ _DEFINITIONS = (
         dynamic=(_dynamic("digits", "The keys to press. May include 0-9, *, #, or A-D.", True),),
         static=_static(toneDuration="0.2s", spaceDuration="0.1s"),
         reaction=Reaction.LISTENS,
+        timeout_s=MAX_TIMEOUT_S,  # what it plays, it plays to the end
     ),
     _tool(
         "queryCorpus",

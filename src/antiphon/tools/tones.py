@@ -19,6 +19,8 @@ COLUMNS_HZ = (1209, 1336, 1477, 1633)
 KEYS = ("123A", "456B", "789C", "*0#D")
 MAX_KEYS = 128
 MAX_TONE_S = 5.0
+MAX_SOUND_S = 35.0
+"""Of one invocation: it has to end within the longest time that a tool may take."""
 
 _AMPLITUDE = 0.25 * 32767
 _FADE_S = 0.002
@@ -43,7 +45,7 @@ def dial(digits: str, sample_rate: int, tone_s: float = 0.2, space_s: float = 0.
 
     Spaces, hyphens and the like between digits are left out; ``,`` waits two seconds more and ``w`` half a second.
     Positions are computed from the start, so that no rounding adds up. Raises ``ValueError`` (with a text fit for a
-    model) for anything else, for no keys at all, too many, and durations outside of 0 to 5 s.
+    model) for anything else, for no keys at all, too many or too long ones, and durations outside of 0 to 5 s.
     """
     keys = [key for key in digits if key not in " -.()\u00a0"]
     if not any(key not in _PAUSES for key in keys):
@@ -62,6 +64,8 @@ def dial(digits: str, sample_rate: int, tone_s: float = 0.2, space_s: float = 0.
         end_s = at_s + tone_s
         tones.append((round(at_s * sample_rate), round(end_s * sample_rate), frequencies(key)))
         at_s = end_s + space_s
+    if end_s > MAX_SOUND_S:
+        raise ValueError(f"digits may sound for {MAX_SOUND_S:g} s at most, these take {end_s:.0f}")
     sound = np.zeros(round(end_s * sample_rate), dtype=np.int16)
     for start, end, pair in tones:
         sound[start:end] = _tone(pair, end - start, sample_rate)
