@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -37,7 +38,10 @@ class Toolbox:
         for item in selected:
             if item.temporary is None and (found := await self._durable(item.tool_id, item.tool_name)) is not None:
                 durable[item.tool_id, item.tool_name] = found
-        return select(selected, lambda tool_id, name: durable.get((tool_id, name)))
+        if not selected:
+            return ()
+        # Checking large schemas takes up to a second, in which live calls go on.
+        return await asyncio.to_thread(select, selected, lambda tool_id, name: durable.get((tool_id, name)))
 
     def keep(self, call_id: str, tools: tuple[CallTool, ...]) -> None:
         """Hold the tools of a call that waits for its join: durable ones stay as they were at its creation."""
