@@ -12,11 +12,29 @@ from antiphon.call import actions as act
 from antiphon.call import events as ev
 from antiphon.call.call import Call
 from antiphon.call.ends import EndReason
+from antiphon.call.history import SpokenMessage, ToolMessage, ToolRole
 from antiphon.call.messages import AgentState, Modality, PlaybackClearBuffer, Role, StateChanged, Transcript
 from antiphon.call.settings import CallSettings, EndBehavior, FirstSpeaker, Greeting, TimedMessage
+from antiphon.call.tools import Reaction, ResponseType, ToolOutcome, ToolRequest, ToolSpec
 
 numbers = st.integers(0, 6)
 words = st.sampled_from(["", "yes ", "hello there. ", "one, two. Three four five six seven ", "*** ", "\n"])
+
+
+outcomes = st.sampled_from(
+    [
+        ToolOutcome("done"),
+        ToolOutcome("broken", failed=True),
+        ToolOutcome("done", reaction=Reaction.LISTENS),
+        ToolOutcome("", response_type=ResponseType.HANG_UP, closing_message="Bye."),
+        ToolOutcome("", response_type=ResponseType.HANG_UP, strict=True),
+    ]
+)
+TOOLS = (
+    ToolSpec("look", "", {}),
+    ToolSpec("ahead", "", {}, precomputable=True, reaction=Reaction.SPEAKS_ONCE),
+    ToolSpec("noted", "", {}, static_response="noted"),
+)
 
 
 @st.composite
@@ -43,6 +61,12 @@ def steps(draw: st.DrawFn) -> tuple[float, object]:
                 st.integers(0, 50_000),
                 st.booleans(),
             ),
+            st.builds(
+                lambda i, n: ("event", lambda at: ev.ToolRequested(at, reply, ToolRequest(f"{i}", n))),
+                numbers,
+                st.sampled_from(["look", "ahead", "noted", "nothing"]),
+            ),
+            st.builds(lambda i, o: ("event", lambda at: ev.ToolReturned(at, f"{i}", o)), numbers, outcomes),
             st.just(("event", lambda at: ev.SpeakingFailed(at, reply, clause, "x"))),
             st.builds(lambda n: ("event", lambda at: ev.PlayoutAdvanced(at, reply, n)), st.integers(0, 200_000)),
             st.builds(
@@ -80,6 +104,8 @@ call_settings = st.builds(
     max_duration_s=st.sampled_from([3600.0, 40.0]),
     time_exceeded_message=st.sampled_from([None, "Time is up."]),
     modality=st.sampled_from(Modality),
+    tools=st.sampled_from([(), TOOLS]),
+    backchannels=st.booleans(),
     speech_model=st.booleans(),
     judges_turns=st.booleans(),
 )
@@ -98,6 +124,8 @@ class Watch:
     stopped: set[int] = field(default_factory=set)
     ends: int = 0
     cleared: bool = False
+    invoked: set[str] = field(default_factory=set)
+    halves: set[tuple[str, ToolRole]] = field(default_factory=set)
     stuck: bool = False
 
     def take(self, action: act.Action) -> None:
@@ -113,6 +141,15 @@ class Watch:
                 assert reply not in self.stopped, "a stopped reply stays stopped"
                 if isinstance(action, act.Play):
                     assert self.state is AgentState.SPEAKING, "speaking is said before the first audio"
+            case act.Invoke(request=request):
+                assert request.invocation not in self.invoked, "a tool runs once"
+                self.invoked.add(request.invocation)
+            case act.Keep(message=ToolMessage() as message):
+                half = (message.request.invocation, message.role)
+                assert half not in self.halves, "an invocation has one outcome"
+                if message.role is ToolRole.RESULT:
+                    assert (message.request.invocation, ToolRole.CALL) in self.halves
+                self.halves.add(half)
             case act.Emit(message=StateChanged(state=state)):
                 assert state is not self.state, "a state is said once"
                 self.state = state
@@ -215,9 +252,12 @@ def test_whatever_happens(setup: CallSettings, script: list[tuple[float, object]
     kept = [message.ordinal for message in call.messages]
     assert kept == sorted(set(kept))
     for message in call.messages:
-        assert watch.finals[message.ordinal] == message.text
+        if isinstance(message, SpokenMessage):
+            assert watch.finals[message.ordinal] == message.text
     if call.ended:
         assert watch.ends == 1
+        begun = {invocation for invocation, role in watch.halves if role is ToolRole.CALL}
+        assert begun == {invocation for invocation, role in watch.halves if role is ToolRole.RESULT}
         before = call.messages
         call.receive(ev.UserTextReceived(1e6, "hello", ev.Urgency.IMMEDIATE))
         call.tick(1e6)
