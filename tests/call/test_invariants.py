@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,7 +17,9 @@ from antiphon.call.messages import AgentState, Modality, PlaybackClearBuffer, Ro
 from antiphon.call.settings import CallSettings, EndBehavior, FirstSpeaker, Greeting, TimedMessage
 from antiphon.call.tools import Reaction, ResponseType, ToolOutcome, ToolRequest, ToolSpec
 
-numbers = st.integers(0, 6)
+LIVE = -1
+"""Stands for whatever reply, utterance or revision the core last asked something of."""
+numbers = st.one_of(st.just(LIVE), st.just(LIVE), st.integers(0, 6))
 words = st.sampled_from(["", "yes ", "hello there. ", "one, two. Three four five six seven ", "*** ", "\n"])
 
 
@@ -30,6 +32,7 @@ outcomes = st.sampled_from(
         ToolOutcome("", response_type=ResponseType.HANG_UP, strict=True),
     ]
 )
+TOOL_NAMES = ("look", "ahead", "noted", "nothing")
 TOOLS = (
     ToolSpec("look", "", {}),
     ToolSpec("ahead", "", {}, precomputable=True, reaction=Reaction.SPEAKS_ONCE),
@@ -41,10 +44,13 @@ TOOLS = (
 def steps(draw: st.DrawFn) -> tuple[float, object]:
     """Some time, then one thing."""
     wait = draw(st.sampled_from([0.0, 0.0, 0.005, 0.032, 0.2, 1.0, 30.0]))
-    reply, clause = draw(numbers), draw(st.integers(0, 4))
+    reply, clause = draw(numbers), draw(st.sampled_from([0, 0, 0, 1, 2]))
     return wait, draw(
         st.one_of(
             st.tuples(st.just("speech"), st.integers(1, 30), st.booleans()),
+            st.tuples(st.just("turn"), words),
+            st.tuples(st.just("answer"), words, st.sampled_from([None, *TOOL_NAMES]), st.booleans()),
+            st.tuples(st.just("answer"), words, st.sampled_from([None, *TOOL_NAMES]), st.booleans()),
             st.builds(lambda u, r, t: ("event", lambda at: ev.Transcribed(at, u, r, t)), numbers, numbers, words),
             st.builds(lambda u, r: ("event", lambda at: ev.TranscriptionFailed(at, u, r, "x")), numbers, numbers),
             st.builds(
@@ -63,10 +69,10 @@ def steps(draw: st.DrawFn) -> tuple[float, object]:
             ),
             st.builds(
                 lambda i, n: ("event", lambda at: ev.ToolRequested(at, reply, ToolRequest(f"{i}", n))),
-                numbers,
-                st.sampled_from(["look", "ahead", "noted", "nothing"]),
+                st.integers(0, 6),
+                st.sampled_from(TOOL_NAMES),
             ),
-            st.builds(lambda i, o: ("event", lambda at: ev.ToolReturned(at, f"{i}", o)), numbers, outcomes),
+            st.builds(lambda i, o: ("event", lambda at: ev.ToolReturned(at, f"{i}", o)), st.integers(0, 6), outcomes),
             st.just(("event", lambda at: ev.SpeakingFailed(at, reply, clause, "x"))),
             st.builds(lambda n: ("event", lambda at: ev.PlayoutAdvanced(at, reply, n)), st.integers(0, 200_000)),
             st.builds(
@@ -124,9 +130,18 @@ class Watch:
     stopped: set[int] = field(default_factory=set)
     ends: int = 0
     cleared: bool = False
+    reply: int = 0
+    utterance: int = 0
+    revision: int = 0
     invoked: set[str] = field(default_factory=set)
     halves: set[tuple[str, ToolRole]] = field(default_factory=set)
     stuck: bool = False
+
+    def aimed(self, event: ev.Event) -> ev.Event:
+        """The event with what stands for the live reply, utterance and revision put in."""
+        live = {"reply": self.reply, "utterance": self.utterance, "revision": self.revision}
+        changes = {name: value for name, value in live.items() if getattr(event, name, None) == LIVE}
+        return replace(event, **changes)  # type: ignore[arg-type]
 
     def take(self, action: act.Action) -> None:
         assert self.ends == 0, "nothing follows the end"
@@ -137,7 +152,10 @@ class Watch:
             case act.Stop(reply=reply):
                 assert reply not in self.stopped
                 self.stopped.add(reply)
+            case act.Transcribe(utterance=utterance, revision=revision):
+                self.utterance, self.revision = utterance, revision
             case act.Generate(reply=reply) | act.Speak(reply=reply) | act.Play(reply=reply):
+                self.reply = reply
                 assert reply not in self.stopped, "a stopped reply stays stopped"
                 if isinstance(action, act.Play):
                     assert self.state is AgentState.SPEAKING, "speaking is said before the first audio"
@@ -178,7 +196,6 @@ class Watch:
 
 def drive(call: Call, script: list[tuple[float, object]]) -> Watch:
     watch, now, audio_s = Watch(), 0.0, 0.0
-    generated: dict[int, str] = {}
 
     def settle() -> None:
         while actions := call.actions():
@@ -205,21 +222,39 @@ def drive(call: Call, script: list[tuple[float, object]]) -> Watch:
             assert call.deadline is None or call.deadline > before, "a deadline that passed is not asked for again"
         now = target
 
+    def feed(event: ev.Event) -> None:
+        call.receive(watch.aimed(event))
+        settle()
+
+    def hear(frames: int, speaking: bool) -> None:
+        nonlocal now, audio_s
+        for _ in range(frames):
+            now += 0.032
+            audio_s += 0.032
+            call.receive(ev.SpeechScored(now, audio_s, 0.9 if speaking else 0.0))
+            settle()
+
     for wait, step in script:
         wait_until(now + wait)
         match step:
+            case ("turn", str(text)):
+                hear(15, True)
+                hear(4, False)
+                feed(ev.Transcribed(now, LIVE, LIVE, text))
+                feed(ev.TurnJudged(now, LIVE, LIVE, 1.0))
+                hear(10, False)
+            case ("answer", str(text), name, bool(whole)):
+                feed(ev.TextGenerated(now, LIVE, text))
+                if name is not None:
+                    feed(ev.ToolRequested(now, LIVE, ToolRequest(f"{len(watch.invoked)}", str(name))))
+                feed(ev.GenerationEnded(now, LIVE))
+                for clause in range(4):
+                    feed(ev.SpeechMade(now, LIVE, clause, 8_000, ended=True))
+                feed(ev.PlayoutAdvanced(now, LIVE, 200_000 if whole else 6_000))
             case ("speech", int(frames), bool(speaking)):
-                for _ in range(frames):
-                    now += 0.032
-                    audio_s += 0.032
-                    call.receive(ev.SpeechScored(now, audio_s, 0.9 if speaking else 0.0))
-                    settle()
+                hear(frames, speaking)
             case ("event", make):
-                event = make(now)  # type: ignore[operator]
-                if isinstance(event, ev.TextGenerated):
-                    generated[event.reply] = generated.get(event.reply, "") + event.delta
-                call.receive(event)
-                settle()
+                feed(make(now))  # type: ignore[operator]
             case _:
                 call.tick(now)
                 settle()
