@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from antiphon.call.history import ChatMessage, Prompt
+from antiphon.call.tools import ToolRequest, ToolSpec
 from antiphon.engines import weights
 from antiphon.engines.llama import LlamaModel
-from antiphon.engines.protocols import TextDelta, Usage
+from antiphon.engines.protocols import TextDelta, ToolCall, Usage
 from antiphon.errors import EngineError, ModelCorrupt, ModelMissing
 
 pytestmark = pytest.mark.models
@@ -167,6 +170,52 @@ async def test_a_prompt_that_can_never_fit_is_refused(model: LlamaModel) -> None
     with pytest.raises(EngineError, match="do not fit") as error:
         await answer(model, ask("huge", "Hello?", system="Be brief, and kind. " * 400))
     assert not error.value.retryable
+
+
+TOOLS = (
+    ToolSpec(
+        "placeOrder",
+        "Orders goods for the caller.",
+        {
+            "type": "object",
+            "properties": {"item": {"enum": ["sourdough", "rye", "cinnamon roll"]}, "quantity": {"type": "integer"}},
+            "required": ["item", "quantity"],
+        },
+    ),
+    ToolSpec(
+        "checkOrder", "Finds an order and says how it stands.", {"properties": {"orderNumber": {"pattern": "(("}}}
+    ),
+)
+
+
+async def test_a_tool_is_used_where_one_is_needed_and_its_result_is_told(model: LlamaModel) -> None:
+    asked = replace(ask("tools", "I would like to order three rye breads, please."), tools=TOOLS)
+    await model.prime(asked)
+    items = [item async for item in model.generate(asked)]
+    (call,) = [item for item in items if isinstance(item, ToolCall)]
+    assert (call.name, json.loads(call.arguments)) == ("placeOrder", {"item": "rye", "quantity": 3})
+    usage = items[-1]
+    assert isinstance(usage, Usage)
+    assert usage.prompt_tokens - usage.cached_tokens < 4  # primed with the tools
+
+    said = "".join(item.text for item in items if isinstance(item, TextDelta))
+    used = ChatMessage("assistant", said, (ToolRequest("i1", call.name, json.loads(call.arguments)),))
+    result = ChatMessage("tool", "Ordered; it will be ready at eleven.", tool_call_id="i1")
+    told = [item async for item in model.generate(replace(asked, messages=(*asked.messages, used, result)))]
+    assert "eleven" in "".join(item.text for item in told if isinstance(item, TextDelta))
+    again = told[-1]
+    assert isinstance(again, Usage)
+    # The call lies there as the model wrote it.
+    assert again.cached_tokens >= usage.prompt_tokens + usage.completion_tokens - 3
+
+
+async def test_words_are_said_at_once_where_no_tool_is_needed(model: LlamaModel) -> None:
+    items = [item async for item in model.generate(replace(ask("words", "When do you close today?"), tools=TOOLS))]
+    assert all(isinstance(item, TextDelta) for item in items[:-1])
+    assert len(items) > 3
+    text = "".join(item.text for item in items if isinstance(item, TextDelta))
+    assert re.search(r"\b(6|six)\b", text, re.IGNORECASE)
+    assert not re.search(r"[{}`]", text)
 
 
 def test_nobody_else_can_reach_the_model(model: LlamaModel) -> None:

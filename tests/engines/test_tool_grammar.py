@@ -23,7 +23,7 @@ def closed(*required: str, **properties: Any) -> dict[str, Any]:
 def test_each_tool_has_its_own_arguments() -> None:
     text = grammar((ToolSpec("a", "", {}), ToolSpec('b"', "", closed("x", x=STRING))))
     assert text.startswith("%llguidance {}\nstart: WORDS | calls")
-    assert r'call_1: "<tool_call>\n{\"name\": \"b\\\"\", \"arguments\": " arguments_1 "}\n</tool_call>"' in text
+    assert r'call_1: "{\"name\": \"b\\\"\", \"arguments\": " arguments_1 "}"' in text
     schemas = [json.loads(line.partition("%json ")[2]) for line in text.splitlines() if "%json" in line]
     assert [schema.pop("x-guidance")["key_separator"] for schema in schemas] == [": ", ": "]
     assert schemas == [closed(), closed("x", x=STRING)]

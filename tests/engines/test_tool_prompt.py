@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from antiphon.call.history import ChatMessage, Prompt
 from antiphon.call.tools import ToolRequest, ToolSpec
 from antiphon.engines.protocols import TextDelta, ToolCall
-from antiphon.engines.tool_prompt import CallReader, as_text
+from antiphon.engines.tool_prompt import CallReader, as_text, usable
 
 WEATHER = ToolSpec(
     "weather",
@@ -28,7 +27,7 @@ WEATHER = ToolSpec(
     },
 )
 USED = ToolRequest("i1", "weather", {"city": "Tromsø"})
-WRITTEN = '<tool_call>\n{"name": "weather", "arguments": {"city": "Tromsø"}}\n</tool_call>'
+WRITTEN = '{"name": "weather", "arguments": {"city": "Tromsø"}}'
 
 
 def read(*pieces: str) -> list[TextDelta | ToolCall]:
@@ -69,10 +68,24 @@ def test_history_is_told_as_the_model_wrote_it() -> None:
         ChatMessage("assistant", f"One moment.\n{WRITTEN}\n{WRITTEN}"),
         ChatMessage(
             "user",
-            "<tool_response>\nweather: Snow\n</tool_response>\n<tool_response>\ntool: Late\n</tool_response>\nAnd?",
+            "<tool_response>\nweather: Snow\n</tool_response>\nTell me in words.\n"
+            "<tool_response>\ntool: Late\n</tool_response>\nTell me in words.\nAnd?",
         ),
         ChatMessage("assistant", WRITTEN),
     )
+
+
+def test_a_tool_that_has_just_answered_is_not_used_at_once_again() -> None:
+    asked, used = ChatMessage("user", "Weather?"), ChatMessage("assistant", "", (USED,))
+    result, hang_up = ChatMessage("tool", "Snow", tool_call_id="i1"), ToolSpec("hangUp", "End it.", {})
+
+    def names(*messages: ChatMessage) -> list[str]:
+        return [tool.name for tool in usable(Prompt("c", "", messages, tools=(WEATHER, hang_up)))]
+
+    assert names() == names(asked) == ["weather", "hangUp"]
+    assert names(asked, used, result) == ["hangUp"]
+    assert names(asked, used, result, asked) == ["weather", "hangUp"]
+    assert names(asked, used, result, ChatMessage("assistant", "Snow."), asked) == ["weather", "hangUp"]
 
 
 def test_the_beginning_of_a_conversation_stays_as_it_was() -> None:
@@ -102,20 +115,21 @@ def test_words_come_as_they_are_written_and_calls_when_they_are_whole() -> None:
     assert reader.finish() == []
 
 
-@pytest.mark.parametrize("text", ["One < two.", "<tool", "a <b", "<tool_cal> x"])
-def test_what_only_looks_like_a_call_is_words(text: str) -> None:
-    assert joined(read(*text)) == (text, [])
-
-
 def test_a_call_that_was_cut_short_comes_as_far_as_it_went() -> None:
-    assert read("Yes. ", WRITTEN[:-20]) == [TextDelta("Yes."), ToolCall("weather", '{"city": "Tr')]
-    assert read(WRITTEN[:25]) == []
+    assert read("Yes. ", WRITTEN[:-6]) == [TextDelta("Yes."), ToolCall("weather", '{"city": "Tro')]
+    assert read(WRITTEN[:15]) == []
     assert read("Well. \n") == [TextDelta("Well.")]
+
+
+def test_an_object_that_is_no_call_is_neither_said_nor_done() -> None:
+    assert read('Well. {"a": {}}\n', "Yes.", "[1]") == [TextDelta("Well."), TextDelta("\nYes."), TextDelta("[1]")]
 
 
 @given(
     st.lists(st.text("ab .\nø😀", min_size=1)),
-    st.lists(st.dictionaries(st.text(), st.text() | st.just("\n</tool_call>") | st.integers()), max_size=3),
+    st.lists(
+        st.dictionaries(st.text(), st.text() | st.just('\n{"name": "b", "arguments": {}}') | st.integers()), max_size=3
+    ),
     st.data(),
 )
 def test_any_text_in_any_pieces(words: list[str], calls: list[dict[str, object]], data: st.DataObject) -> None:

@@ -19,7 +19,7 @@ from antiphon.engines.llama_server import ContextExceeded, LlamaServer
 from antiphon.engines.llama_slots import Slots, Window
 from antiphon.engines.protocols import Generated, Samples, TextDelta, Usage
 from antiphon.engines.tool_grammar import grammar
-from antiphon.engines.tool_prompt import CallReader, as_text
+from antiphon.engines.tool_prompt import CallReader, as_text, usable
 from antiphon.errors import AntiphonError, EngineError
 
 _STOP = ("<|im_start|>", "<|im_end|>", "\nUser:", "\nuser:")
@@ -50,7 +50,7 @@ class _Run:
     def of(cls, prompt: Prompt, max_tokens: int) -> _Run:
         """A run of a prompt, with tools or without."""
         words = as_text(prompt)
-        return cls(words, max_tokens, None if words is prompt or not max_tokens else grammar(prompt.tools))
+        return cls(words, max_tokens, None if words is prompt or not max_tokens else grammar(usable(prompt)))
 
     def put(self, item: _Item) -> None:
         """From the thread. The loop may be gone: then nobody wants it."""

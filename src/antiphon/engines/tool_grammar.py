@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from antiphon.call.tools import ToolSpec
-from antiphon.engines.tool_prompt import CLOSE, OPEN, call_head
+from antiphon.engines.tool_prompt import call_head
 
 _MOST_CALLS = 4
 """In one answer: small models do not always find an end."""
@@ -42,9 +42,8 @@ def grammar(tools: Sequence[ToolSpec]) -> str:
         _WORDS,
     ]
     for number, tool in enumerate(tools):
-        head, tail = json.dumps(OPEN + call_head(tool.name)), json.dumps("}" + CLOSE)
         schema = constraint(tool.parameters)
-        lines.append(f"call_{number}: {head} arguments_{number} {tail}")
+        lines.append(f'call_{number}: {json.dumps(call_head(tool.name))} arguments_{number} "}}"')
         lines.append(f"arguments_{number}: %json {json.dumps({**schema, 'x-guidance': _SPACING})}")
     return "\n".join(lines) + "\n"
 

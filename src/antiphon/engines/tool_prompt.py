@@ -1,7 +1,7 @@
 """Tools for a model that only knows text: how they are told, how what they did is told, and how calls are read.
 
-The form is that of Qwen's and Hermes's chat templates, which small models know from their training. Measured with
-Qwen2.5-Coder-1.5B, a JSON object with the words and the calls in it made it hardly ever use a tool.
+The form is what Qwen2.5-Coder-1.5B takes to of itself: words, or a bare JSON object for a call. Measured with it, one
+object with words and calls in it, or tags around the calls as in the model's own template, made it use hardly any tool.
 """
 
 from __future__ import annotations
@@ -16,23 +16,18 @@ from antiphon.call.history import ChatMessage, Prompt
 from antiphon.call.tools import ToolSpec
 from antiphon.engines.protocols import TextDelta, ToolCall
 
-OPEN, CLOSE = "<tool_call>\n", "\n</tool_call>"
-
 _SECTION = """# Tools
 
-You may call one or more functions to assist with the user query.
-
-You are provided with function signatures within <tools></tools> XML tags:
-<tools>
+You may call one or more functions to assist with the user query. You have these functions:
 {signatures}
-</tools>
 
-For each function call, return a json object with function name and arguments within <tool_call></tool_call> XML tags:
-<tool_call>
+For each function call, return a json object with function name and arguments:
 {{"name": <function-name>, "arguments": <args-json-object>}}
-</tool_call>
 Only a function can do things or look things up: never say that you do it and never make up a result, call the \
-function. For all else answer in words."""
+function. To greetings, thanks, feelings, small talk and all else answer in words."""
+
+_TELL = "Tell me in words."
+"""With every result; small models otherwise use the tool again, and again."""
 
 _DEEPEST = 4
 """Levels of a parameter's type that are told; the grammar knows the others all the same."""
@@ -59,6 +54,20 @@ def as_text(prompt: Prompt) -> Prompt:
     return replace(prompt, system=system, messages=tuple(messages), tools=())
 
 
+def usable(prompt: Prompt) -> tuple[ToolSpec, ...]:
+    """The tools that may be used next: none again that has answered since the caller spoke.
+
+    A small model does not know when it is done. Better ones use a tool several times in one answer.
+    """
+    answered: set[str] = set()
+    for message in prompt.messages:
+        if message.role == "user":
+            answered.clear()
+        answered |= {call.name for call in message.tool_calls}
+    last = prompt.messages[-1].role if prompt.messages else ""
+    return tuple(tool for tool in prompt.tools if last != "tool" or tool.name not in answered)
+
+
 def call_head(name: str) -> str:
     """What stands before the arguments of a call."""
     return f'{{"name": {json.dumps(name, ensure_ascii=False)}, "arguments": '
@@ -67,10 +76,9 @@ def call_head(name: str) -> str:
 def _plain(message: ChatMessage, names: Mapping[str, str]) -> ChatMessage:
     if message.role == "tool":
         name = names.get(message.tool_call_id or "", "tool")
-        return ChatMessage("user", f"<tool_response>\n{name}: {message.text}\n</tool_response>")
+        return ChatMessage("user", f"<tool_response>\n{name}: {message.text}\n</tool_response>\n{_TELL}")
     calls = [
-        f"{OPEN}{call_head(call.name)}{json.dumps(dict(call.arguments), ensure_ascii=False)}}}{CLOSE}"
-        for call in message.tool_calls
+        f"{call_head(call.name)}{json.dumps(dict(call.arguments), ensure_ascii=False)}}}" for call in message.tool_calls
     ]
     return ChatMessage(message.role, "\n".join([message.text, *calls] if message.text else calls))
 
@@ -119,59 +127,45 @@ def _line(text: str) -> str:
 
 
 class CallReader:
-    """Takes a model's text as it comes and tells its words from its calls."""
+    """Takes a model's text as it comes and tells its words, which have no braces, from its calls."""
 
     def __init__(self) -> None:
         self._held = ""
         self._in_call = False
 
     def feed(self, text: str) -> list[TextDelta | ToolCall]:
-        """The next text; what is certain by now. Words come at once, but for spaces and what may begin a call."""
+        """The next text; what is certain by now. Words come at once, but for the spaces at their end."""
         self._held += text
         found: list[TextDelta | ToolCall] = []
-        while (item := self._next()) is not None:
+        while (item := self._call() if self._in_call else self._words()) is not None:
             found.append(item)
         return found
 
     def finish(self) -> list[TextDelta | ToolCall]:
         """There is no more. A call that was cut short comes with as much of its arguments as there is."""
         held, self._held = self._held, ""
-        if not self._in_call:
-            return [TextDelta(held)] if held.strip() else []
-        self._in_call = False
-        cut = re.match(r'<tool_call>\n\{"name": ("(?:[^"\\]|\\.)*"), "arguments": (.+)', held, re.DOTALL)
+        cut = re.match(r'\{"name": ("(?:[^"\\]|\\.)*"), "arguments": (.+)', held, re.DOTALL)
         return [ToolCall(json.loads(cut[1]), cut[2])] if cut else []
 
-    def _next(self) -> TextDelta | ToolCall | None:
-        if self._in_call:
-            return self._call()
-        start = self._held.find(OPEN)
-        if start < 0:
-            start = _sure(self._held)
-        else:
+    def _words(self) -> TextDelta | ToolCall | None:
+        words, brace, _ = self._held.partition("{")
+        words = words.rstrip()
+        if brace:
             self._in_call = True
-        words, self._held = self._held[:start], self._held[start:]
-        if self._in_call:
-            words = words.rstrip()
-        return TextDelta(words) if words else self._call() if self._in_call else None
+            self._held = self._held[self._held.index(brace) :]
+        else:
+            self._held = self._held[len(words) :]
+        return TextDelta(words) if words else self._call() if brace else None
 
-    def _call(self) -> ToolCall | None:
+    def _call(self) -> TextDelta | ToolCall | None:
         """The call at the beginning of what is held, if it is whole."""
-        end = -1
-        while (end := self._held.find(CLOSE, end + 1)) >= 0:
-            try:
-                call = json.loads(self._held[len(OPEN) : end])
-            except ValueError:
-                continue  # these words were in its arguments
-            self._held = self._held[end + len(CLOSE) :]
-            self._in_call = False
-            return ToolCall(call["name"], json.dumps(call["arguments"], ensure_ascii=False))
-        return None
-
-
-def _sure(text: str) -> int:
-    """How much of ``text`` is words, whatever follows."""
-    start = text.rfind("<")
-    if start < 0 or not OPEN.startswith(text[start:]):
-        start = len(text)
-    return len(text[:start].rstrip())
+        try:
+            call, end = json.JSONDecoder().raw_decode(self._held)
+        except (ValueError, RecursionError):
+            return None
+        self._held = self._held[end:]
+        self._in_call = False
+        match call:
+            case {"name": str(name), "arguments": arguments}:
+                return ToolCall(name, json.dumps(arguments, ensure_ascii=False))
+        return self._words()
