@@ -146,7 +146,7 @@ class Ears:
         await done.wait()
         ended = time.perf_counter()
         utterance = listener.utterance(1)
-        text = await utterance.transcription.text() if utterance else ""
+        text = await utterance.transcription.text() if utterance and utterance.transcription else ""
         listener.close()
         return text, time.perf_counter() - ended
 

@@ -122,12 +122,20 @@ class Caller:
             self._talk.resumption.forget()  # the client has decided: no resuming
         if not text:
             return
+        reply = self._talk.floor.reply
+        if reply is not None and reply.stopping:
+            # What was heard of the reply is on record before the words that cut it.
+            self._talk.after_stop.append(lambda: self._record_text(event, text))
+        else:
+            self._record_text(event, text)
+
+    def _record_text(self, event: ev.UserTextReceived, text: str) -> None:
         at_s = event.at - (self._talk.joined_at or 0.0)
         audio = Span(self._talk.floor.audio_s, self._talk.floor.audio_s)
         self._talk.record_user(Modality.TEXT, self._talk.history.take_ordinal(), text, audio, Span(at_s, at_s))
         self._talk.floor.drop_draft()
         if event.urgency is not ev.Urgency.LATER:
-            self._talk.agenda.owe_answer(over_caller=immediate)
+            self._talk.agenda.owe_answer(over_caller=event.urgency is ev.Urgency.IMMEDIATE)
 
     def take_forced_message(self, event: ev.ForcedMessageReceived) -> None:
         """The program around the call wants something said."""

@@ -6,6 +6,8 @@ become possible, until nothing more is.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from antiphon.call.actions import Action, Emit, End, Keep, Prime
 from antiphon.call.agenda import APOLOGY, GREETING_NUDGE, Agenda, Line
 from antiphon.call.backchannel import Resumption
@@ -53,6 +55,8 @@ class Conversation:
         self._failures = 0
         self._rounds = 0
         self.resumption = Resumption(settings.backchannels)
+        self.after_stop: list[Callable[[], None]] = []
+        """What waits for a reply to have stopped."""
         self.last_at = 0.0
 
     @property
@@ -84,6 +88,10 @@ class Conversation:
         """Do what has become possible, until nothing more is."""
         self.last_at = at
         self.tools.audio_s = self.floor.audio_s
+        if self.after_stop and (self.floor.reply is None or not self.floor.reply.stopping):
+            waiting, self.after_stop = self.after_stop, []
+            for work in waiting:
+                work()
         while not self.ended:
             self.floor.show()
             if self.ending:
@@ -219,7 +227,9 @@ class Conversation:
         timings = Timings(committed=at)
         if turn is not None:
             timings.speech_ended, timings.transcribed = turn.ended_at, turn.transcribed_at
-        if turn is not None and self._draft_holds(turn):
+        recorded = 0 if self.settings.speech_model else 1
+        said = None if turn is None or self.settings.speech_model else turn.text
+        if turn is not None and self.floor.draft_is(Origin(turn.utterance, said, self.history.version - recorded)):
             reply = self.floor.commit_draft(at, timings)
             for request in reply.wants:
                 self.tools.request(at, reply.number, request)
@@ -227,14 +237,6 @@ class Conversation:
             audio_of = turn.utterance if turn is not None and turn in self.hearing.waiting else None
             reply = self.floor.answer(at, self.prompt(), timings, audio_of)
         reply.turn, reply.over_caller = turn, over_caller
-
-    def _draft_holds(self, turn: HeardTurn) -> bool:
-        """What was written on suspicion is what would be written now."""
-        draft = self.floor.draft
-        if draft is None or draft.modality is not self.floor.modality:
-            return False
-        recorded, text = (0, None) if self.settings.speech_model else (1, turn.text)
-        return draft.origin == Origin(turn.utterance, text, self.history.version - recorded)
 
     def _greet(self, at: float) -> None:
         greeting = self.settings.first_speaker.greeting or Greeting()

@@ -61,6 +61,10 @@ class Floor:
         self.draft.origin = origin
         self._out.append(Generate(self.draft.number, prompt, origin.utterance if with_audio else None))
 
+    def draft_is(self, origin: Origin) -> bool:
+        """What was written on suspicion is what would be written now."""
+        return self.draft is not None and self.draft.modality is self.modality and self.draft.origin == origin
+
     def commit_draft(self, at: float, timings: Timings) -> Reply:
         """The draft is the reply."""
         assert self.reply is None
