@@ -20,8 +20,8 @@ from antiphon.call.messages import AgentState, CallEvent, Message, Modality, Rol
 from antiphon.call.reply import Origin, Reply, Timings
 from antiphon.call.settings import CallSettings, EndBehavior, Greeting
 from antiphon.call.silence import Silence
-from antiphon.call.tools import Reaction, ResponseType, ToolOutcome
-from antiphon.call.toolwork import Invocation, Toolwork
+from antiphon.call.tools import ToolOutcome
+from antiphon.call.toolwork import Invocation, Toolwork, judge
 
 MOST_ROUNDS = 8
 """Times in a row that the agent may use tools without the caller saying anything."""
@@ -150,22 +150,17 @@ class Conversation:
 
     def _react(self, at: float, settled: list[Invocation]) -> None:
         """All tools have answered: speak, listen, or hang up."""
-        for one in settled:
-            outcome = one.outcome
-            if outcome is None:
-                continue
-            self.call_state.update(outcome.state_update or {})
-            if outcome.response_type is ResponseType.HANG_UP:
-                self._hang_up(at, outcome)
-                return
-            reaction = outcome.reaction or (one.spec.reaction if one.spec else Reaction.SPEAKS)
-            if reaction is Reaction.SPEAKS or (reaction is Reaction.SPEAKS_ONCE and not one.spoke):
-                self.agenda.owe_answer()
+        verdict = judge(settled)
+        self.call_state.update(verdict.state)
+        if verdict.hang_up is not None:
+            self._hang_up(at, verdict.hang_up)
+            return
         self._rounds += 1
-        if self._rounds > MOST_ROUNDS and self.agenda.answer_owed:
-            self.agenda.paid()
+        if verdict.speaks and self._rounds > MOST_ROUNDS:
             self.log(Severity.ERROR, "tools_without_end", "The model used tools over and over without a word.")
             self.agenda.lines.append(Line(APOLOGY))
+        elif verdict.speaks:
+            self.agenda.owe_answer()
 
     def _hang_up(self, at: float, outcome: ToolOutcome) -> None:
         """A tool ends the call: at once where it is strict, else unless the caller has something to say to it."""

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import Any
 
 from antiphon.call.actions import Action, Emit, Invoke, Keep
 from antiphon.call.history import History, Span, ToolMessage, ToolRole
 from antiphon.call.messages import CallEvent, InvokingTool, Severity, ToolUsed
-from antiphon.call.tools import ToolOutcome, ToolRequest, ToolSpec
+from antiphon.call.tools import Reaction, ResponseType, ToolOutcome, ToolRequest, ToolSpec
 
 GRACE_S = 5.0
 """How long after a tool's own timeout it is given up by the core, should nobody else have done so."""
@@ -52,6 +53,31 @@ class Invocation:
     def give_up_at(self) -> float:
         """When the core waits no longer."""
         return self.started_at + (self.spec.timeout_s if self.spec else 0.0) + GRACE_S
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What follows from tools that are over: changes of the call's state, the end, or an answer."""
+
+    state: dict[str, Any]
+    hang_up: ToolOutcome | None
+    speaks: bool
+
+
+def judge(settled: list[Invocation]) -> Verdict:
+    """Put the outcomes together: the first hang-up counts, else the agent speaks if any of them wants it to."""
+    state: dict[str, Any] = {}
+    hang_up: ToolOutcome | None = None
+    speaks = False
+    for one in settled:
+        if (outcome := one.outcome) is None:
+            continue
+        state.update(outcome.state_update or {})
+        if outcome.response_type is ResponseType.HANG_UP:
+            hang_up = hang_up or outcome
+        reaction = outcome.reaction or (one.spec.reaction if one.spec else Reaction.SPEAKS)
+        speaks = speaks or reaction is Reaction.SPEAKS or (reaction is Reaction.SPEAKS_ONCE and not one.spoke)
+    return Verdict(state, hang_up, speaks)
 
 
 class Toolwork:

@@ -87,7 +87,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """The model wants a tool used. ``arguments`` is the JSON text it wrote, whole but not checked; ``id`` is its own."""
+    """The model wants a tool used. ``arguments``: the JSON text it wrote, whole, not checked; ``id`` is its own."""
 
     name: str
     arguments: str
