@@ -136,7 +136,7 @@ async def quietly(waiting: Awaitable[object]) -> bool:
 
 
 async def over_reply(caller: Caller, clip: Clip, number: int) -> tuple[float, float, float | None]:
-    """Say ``clip`` into the reply: when it began and ended, and the seconds until the agent was stopped."""
+    """Say ``clip`` into the reply: when it began and ended, and the seconds from its first loud sample to the clear."""
     await caller.send({"type": "user_text_message", "text": "When is the museum open?"})
     await caller.until(lambda: bool(caller.chunks), 10)
     point_s = caller.chunks[0].at + POINTS_S[number % len(POINTS_S)] + 0.007 * (number % 9)
@@ -151,7 +151,7 @@ async def over_reply(caller: Caller, clip: Clip, number: int) -> tuple[float, fl
     # A second decision against the first would come with a second pause.
     await asyncio.sleep(max(1.0, end_s + 1.0 - caller.now))
     clears = after(caller, start_s, cleared)
-    return start_s, end_s, clears[0].at - start_s if clears else None
+    return start_s, end_s, clears[0].at - start_s - clip.onset_s if clears else None
 
 
 async def interrupt(caller: Caller, clip: Clip, number: int) -> Result:

@@ -1,7 +1,7 @@
 """The set for `bench_turns.py`: interruptions, sounds of listening, sentences with and without a pause inside.
 
 Synthetic voices are flite's, espeak-ng's and hibari; the human ones are pocketsphinx-testdata's. Every clip is at
-16 kHz, as loud as the others, and begins and ends with sound. Nothing in the server was tuned on these clips.
+16 kHz, as loud as the others, and has no silence at its ends. Nothing in the server was tuned on these clips.
 
 Needs Debian's packages: `apt-get install pocketsphinx-testdata flite espeak-ng`.
 """
@@ -28,7 +28,9 @@ from antiphon.engines.hibari import HibariSpeaker
 RATE = 16_000
 PEAK = 0.5
 LOUD = 0.01
-"""Root mean square of 10 ms, of full scale, from which a clip is loud (-40 dBFS)."""
+"""Root mean square of 10 ms, of full scale, at the edges of a clip (-40 dBFS)."""
+ONSET = 0.02
+"""The same for where its speech begins: some human clips begin with the noise of the room at -40 dBFS."""
 _STEP = RATE // 100
 _HUMAN = Path("/usr/share/pocketsphinx/test/data")
 _LONGEST_INTERRUPTION_S = 3.0
@@ -79,6 +81,11 @@ class Clip:
     text: str
     samples: Samples
     resumes_s: float = 0.0
+
+    @property
+    def onset_s(self) -> float:
+        """Where the first loud sample is; what lies before it is a breath or the room."""
+        return int(np.argmax(_levels(self.samples) >= ONSET)) / 100
 
 
 def interruptions() -> list[Clip]:
