@@ -132,6 +132,9 @@ SCENES: dict[str, Callable[[], Stage]] = {
     ).run(30.0),
     "it has a static response": lambda: scene(tool(static_response="noted"), words="").run(12.0),
     "it fails": lambda: scene(words="", outcomes={"look": ToolOutcome("It broke.", failed=True)}).run(12.0),
+    "the result asks for a new stage or another thread, which there are not yet": lambda: scene(
+        words="", outcomes={"look": ToolOutcome("{}", response_type=ResponseType.NEW_STAGE)}
+    ).run(12.0),
     "no result comes in time": lambda: scene(tool(timeout_s=1.0), words="", tool_s=None).run(20.0),
     "a result comes after it was given up": result_after_giving_up,
     "a result comes twice": result_twice,

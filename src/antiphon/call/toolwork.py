@@ -174,6 +174,10 @@ class Toolwork:
         if one.phase is Phase.WAITING:
             self._note(Severity.WARNING, "tool_result_early", "A result came for a tool that was not used yet.")
             return
+        if outcome.response_type in (ResponseType.NEW_STAGE, ResponseType.SEND_TO_THREAD):
+            what = outcome.response_type.value
+            text = f"{one.request.name} asked for {what}, which is not available."
+            outcome = ToolOutcome(text, failed=True, error_details=f"{what} is not supported by this server yet")
         one.phase, one.outcome = Phase.RETURNED, outcome
         if one.begun:
             self._settle(at, one)
