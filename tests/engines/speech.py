@@ -6,7 +6,6 @@ import asyncio
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 import antiphon.demo
 from antiphon.audio.resampling import resample_file
@@ -15,16 +14,12 @@ from antiphon.engines import weights
 from antiphon.engines.hibari import HibariSpeaker
 from antiphon.engines.protocols import ACTIVITY_FRAME, LISTENING_RATE, Samples
 from antiphon.engines.silero import SileroVoiceActivity
-from antiphon.errors import ModelMissing
 from antiphon.server.config import load_config
 
 
 def fetched(name: str) -> Path:
-    """The model's first file, or the test is skipped."""
-    try:
-        return weights.find(name, load_config().models_dir)
-    except ModelMissing:
-        pytest.skip(f"the weights of {name} are not here: run `make models`")
+    """The model's first file; `make test` has fetched it, and without it the error says how."""
+    return weights.find(name, load_config().models_dir)
 
 
 def clip(name: str) -> Samples:
