@@ -8,7 +8,7 @@ from typing import TypeAlias
 from antiphon.call.ends import EndReason
 from antiphon.call.history import KeptMessage, Prompt
 from antiphon.call.messages import Message
-from antiphon.call.tools import ToolRequest, ToolSpec
+from antiphon.call.tools import ToolOutcome, ToolRequest, ToolSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,21 @@ class Invoke:
 
     request: ToolRequest
     spec: ToolSpec
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareStage:
+    """A tool asks for a new stage: make one of the JSON in ``outcome.text`` and answer ``StagePrepared``."""
+
+    invocation: str
+    outcome: ToolOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class BeginStage:
+    """The stage of that id, prepared before, begins: its voice, language and tools from now on."""
+
+    stage_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +138,8 @@ Action: TypeAlias = (
     Emit
     | Keep
     | Invoke
+    | PrepareStage
+    | BeginStage
     | OpenUtterance
     | CloseUtterance
     | Transcribe

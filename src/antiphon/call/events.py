@@ -8,20 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import TypeAlias
 
 from antiphon.call.ends import EndReason
 from antiphon.call.messages import Modality
-from antiphon.call.tools import ToolOutcome, ToolRequest
-
-
-class Urgency(StrEnum):
-    """When a message takes effect: now, at the next opportunity, or with whatever comes next anyway."""
-
-    IMMEDIATE = "immediate"
-    SOON = "soon"
-    LATER = "later"
+from antiphon.call.tools import MAIN_THREAD, SpawnThread, ToolOutcome, ToolRequest
+from antiphon.call.tools import Urgency as Urgency
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +157,7 @@ class UserTextReceived:
     at: float
     text: str
     urgency: Urgency
+    thread: str = MAIN_THREAD
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +170,24 @@ class ForcedMessageReceived:
     uninterruptible: bool
     wants: tuple[ToolRequest, ...] = ()
     known: Mapping[str, ToolOutcome] = field(default_factory=dict)
+    thread: str = MAIN_THREAD
+
+
+@dataclass(frozen=True, slots=True)
+class SpawnRequested:
+    """The program around the call wants a thread."""
+
+    at: float
+    spawn: SpawnThread
+
+
+@dataclass(frozen=True, slots=True)
+class StagePrepared:
+    """Answer to ``PrepareStage``: the same outcome with its ``stage``, or a failure that says what is wrong."""
+
+    at: float
+    invocation: str
+    outcome: ToolOutcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +244,8 @@ Event: TypeAlias = (
     | SpeechMade
     | ToolRequested
     | ToolReturned
+    | StagePrepared
+    | SpawnRequested
     | SpeakingFailed
     | PlayoutAdvanced
     | PlayoutStopped

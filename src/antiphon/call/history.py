@@ -8,7 +8,9 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from antiphon.call.messages import Modality, Role
-from antiphon.call.tools import ToolRequest, ToolSpec
+from antiphon.call.prompt import ChatMessage as ChatMessage
+from antiphon.call.prompt import Prompt as Prompt
+from antiphon.call.prompt import ToolRequest, ToolSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,34 +19,6 @@ class Span:
 
     start_s: float
     end_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class ChatMessage:
-    """One message as a language model sees it."""
-
-    role: str  # "user" | "assistant" | "system" | "tool"
-    text: str
-    tool_calls: tuple[ToolRequest, ...] = ()
-    """Of an assistant: the tools it used after these words."""
-    tool_call_id: str | None = None
-    """Of a tool: the invocation that ``text`` is the result of."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prompt:
-    """Everything one generation is made from.
-
-    ``conversation`` names the call, so that an engine can keep that call's prompt prefix cached.
-    ``messages`` alternates strictly: neighbours of one role are already joined.
-    """
-
-    conversation: str
-    system: str
-    messages: tuple[ChatMessage, ...]
-    temperature: float = 0.0
-    language: str | None = None
-    tools: tuple[ToolSpec, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What an agent can do besides talking, as the core sees it: what a tool is like, a wish to use it, what came of it.
+"""What comes of an agent's tools, as the core sees it, and what threads are told by them.
 
 How a tool is carried out (HTTP, the client, built in) is not the core's business.
 """
@@ -8,16 +8,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeAlias
+
+from antiphon.call.prompt import Reaction as Reaction
+from antiphon.call.prompt import ToolRequest as ToolRequest
+from antiphon.call.prompt import ToolSpec as ToolSpec
+from antiphon.call.stages import Stage
+
+MAIN_THREAD = "UI"
+"""The thread that is the call itself."""
+
+PARENT_THREAD = "_PARENT"
+"""In what a tool answers to a thread: the one it was spawned from."""
 
 
-class Reaction(StrEnum):
-    """What the agent does once a tool has answered."""
+class Urgency(StrEnum):
+    """When a message takes effect: now, at the next opportunity, or with whatever comes next anyway."""
 
-    SPEAKS = "speaks"
-    LISTENS = "listens"
-    SPEAKS_ONCE = "speaks-once"
-    """Speaks unless it spoke just before the tool was used."""
+    IMMEDIATE = "immediate"
+    SOON = "soon"
+    LATER = "later"
 
 
 class ResponseType(StrEnum):
@@ -30,42 +40,13 @@ class ResponseType(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class ToolSpec:
-    """A tool as the model sees it and as the core treats it.
-
-    ``parameters`` is the JSON schema (an object's) of what the model fills in. ``precomputable``: may be started
-    before the words that come with it are heard, its result dropped with them. ``static_response``: the model has
-    this answer at once, whatever the tool does.
-    """
-
-    name: str
-    description: str
-    parameters: Mapping[str, Any]
-    precomputable: bool = False
-    static_response: str | None = None
-    reaction: Reaction = Reaction.SPEAKS
-    timeout_s: float = 2.5
-
-
-@dataclass(frozen=True, slots=True)
-class ToolRequest:
-    """One wish to use a tool. ``invocation`` is unique in the call; ``arguments`` is what the model filled in.
-
-    ``problem``: why the arguments cannot be used at all (no JSON object), else ``None``.
-    """
-
-    invocation: str
-    name: str
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-    problem: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class ToolOutcome:
     """What came of an invocation. ``text`` is what the model sees, short even of a failure.
 
     ``reaction`` ``None`` leaves it to the tool. ``error_details`` tells a failure whole, for the record only.
     ``state_update`` is merged into the call's state. ``closing_message`` and ``strict`` belong to a hang-up.
+    A new stage's ``text`` is the JSON it was asked for with, until ``stage`` is made of that. ``letter`` is what is
+    sent to a thread.
     """
 
     text: str
@@ -76,3 +57,57 @@ class ToolOutcome:
     state_update: Mapping[str, Any] | None = None
     closing_message: str = ""
     strict: bool = False
+    stage: Stage | None = None
+    letter: Letter | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UserText:
+    """Words on the caller's behalf, for a thread."""
+
+    thread: str
+    text: str
+    urgency: Urgency = Urgency.SOON
+
+
+@dataclass(frozen=True, slots=True)
+class ForcedMessage:
+    """Words for a thread's agent to say and tools to use; of some the outcome is ``known``, by invocation."""
+
+    thread: str
+    text: str = ""
+    urgency: Urgency = Urgency.SOON
+    uninterruptible: bool = False
+    wants: tuple[ToolRequest, ...] = ()
+    known: Mapping[str, ToolOutcome] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadLimits:
+    """Bounds on what a thread may use; ``None`` is unbounded. Input counts what is not cached, roughly."""
+
+    output_tokens: int | None = None
+    input_tokens: int | None = None
+    generations: int | None = None
+    generation_output_tokens: int | None = None
+    generation_input_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SpawnThread:
+    """A new thread, from a copy of ``parent``'s history and ``messages`` after it.
+
+    ``thread`` is its id. ``replaces``: one of that id that there is gives way; else the spawning is rejected.
+    ``allowed``: tools it may use (``None``: all), but for the ``disallowed``.
+    """
+
+    thread: str
+    parent: str = MAIN_THREAD
+    replaces: bool = False
+    messages: tuple[UserText | ForcedMessage, ...] = ()
+    allowed: tuple[str, ...] | None = None
+    disallowed: tuple[str, ...] = ()
+    limits: ThreadLimits = ThreadLimits()
+
+
+Letter: TypeAlias = UserText | ForcedMessage | SpawnThread
