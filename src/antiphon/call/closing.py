@@ -1,0 +1,123 @@
+"""How a reply leaves the floor and what follows from that; how things go wrong; how the call ends."""
+
+from __future__ import annotations
+
+from antiphon.call.actions import End
+from antiphon.call.agenda import APOLOGY, Line
+from antiphon.call.endpointing import Phase
+from antiphon.call.ends import EndReason
+from antiphon.call.floor import Closed
+from antiphon.call.joint import Joint
+from antiphon.call.messages import Severity
+from antiphon.call.reply import Reply
+from antiphon.call.settings import EndBehavior
+
+FAILURES_IN_A_ROW = 3
+"""Replies that fail one after the other before the call is given up as ``system_error``."""
+
+
+class Closing(Joint):
+    """The ends of replies and of the call."""
+
+    def interrupt(self, at: float) -> None:
+        """The caller has spoken over the reply."""
+        if self.floor.reply is not None and not self.floor.reply.stopping:
+            self.log(Severity.INFO, "interruption", "The caller spoke over the agent.")
+            self.floor.reply.interrupted = True
+            self.stop_reply(at)
+
+    def stop_reply(self, at: float) -> None:
+        """Stop the reply, if there is one."""
+        self.reply_closed(at, self.floor.stop_reply(at))
+
+    def reply_closed(self, at: float, closed: Closed | None) -> None:
+        """A reply has left the floor (``None``: not yet, or there was none)."""
+        if closed is None:
+            return
+        reply = closed.reply
+        if closed.cut:
+            if self.resumption.possible(reply):
+                self.resumption.hold(reply, self.tools.take_back(reply.number))
+            self.tools.drop(reply.number)
+        elif self.tools.has(reply.number):
+            self.tools.begin(at, reply.number, spoke=reply.playing)
+            return
+        if reply.playing:
+            if reply.line is None and not reply.failed:
+                self._failures = 0
+        elif not closed.cut:
+            self._heard_nothing(at, reply)
+        if reply.interrupted and not reply.heard_text:
+            self._give_back(at, reply)
+        wanted = self.caller_has_floor or self.agenda.answer_owed
+        if reply.end is EndBehavior.HANG_UP_STRICT or (
+            reply.end is EndBehavior.HANG_UP_SOFT and not closed.cut and not wanted
+        ):
+            self.close(at, EndReason.AGENT_HANGUP)
+        if reply.playing:
+            self.prime()
+
+    def _heard_nothing(self, at: float, reply: Reply) -> None:
+        """A reply is at its end, and there was no sound (or text) of it."""
+        if reply.failed:
+            self.fail(at, apologise=False)
+        elif reply.broken_off:
+            self.fail(at)
+        elif reply.line is None:
+            self.log(Severity.WARNING, "empty_reply", "The model wrote nothing that can be said.")
+
+    def _give_back(self, at: float, reply: Reply) -> None:
+        """The caller's voice stopped a reply before a word of it was heard: it is still to be given.
+
+        Where that voice brings no words (it was a noise), it is given as it was; else together with what the
+        caller said.
+        """
+        agenda = self.agenda
+        if reply.greeting:
+            agenda.greeting_due = at
+        elif reply.line is None:
+            agenda.owe_answer()
+            self._answering = self._answering or reply.turn
+        elif reply.line.insists:
+            agenda.lines.appendleft(reply.line)
+
+    def close(self, at: float, reason: EndReason) -> None:
+        """End the call once the last words are said."""
+        self.floor.drop_draft()
+        self.agenda.close(reason, at + self.settings.turns.farewell_patience_s)
+
+    def fail(self, at: float, *, apologise: bool = True) -> None:
+        """Something of ours broke: say so, and give the call up if it goes on."""
+        if self.ended:
+            return
+        self._failures += 1
+        if self._failures >= FAILURES_IN_A_ROW:
+            self.end(at, End(EndReason.SYSTEM_ERROR, 1011, "the agent cannot answer"))
+        elif apologise and not self.agenda.closing:
+            self.agenda.lines.appendleft(Line(APOLOGY))
+
+    def end(self, at: float, end: End) -> None:
+        """End as soon as the caller's last words are known; the first reason stands.
+
+        What was heard of a reply is put on record, and nothing is begun any more.
+        """
+        if self._ending is not None:
+            return
+        closing = self.agenda.closing
+        self._ending = end if closing is None else End(closing, end.close_code, end.text)
+        self.last_words_by = at + self.settings.turns.last_words_patience_s
+        self.floor.drop_draft()
+        self.stop_reply(at)
+        turn = self.turn
+        if turn.confirmed and turn.phase is Phase.PAUSING:
+            self.end_turn(at, turn.utterance, turn.revision)
+        elif turn.confirmed and turn.phase is Phase.SPEAKING:
+            self.out += self.hearing.ask(turn.utterance, turn.revision + 1)
+            self.end_turn(at, turn.utterance, turn.revision + 1)
+
+    def finish(self) -> None:
+        """The end, with what is known by now."""
+        if self._ending is not None and not self.ended:
+            self.tools.finish(self.last_at)
+            self.ended = True
+            self.out.append(self._ending)
