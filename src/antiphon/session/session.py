@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 
 import structlog
 
-from antiphon import metrics
 from antiphon.audio.pcm import Samples
 from antiphon.audio.playout import Playout
 from antiphon.audio.recording import RecordingWriter
@@ -17,35 +15,22 @@ from antiphon.call import actions as act
 from antiphon.call import events as ev
 from antiphon.call.call import Call
 from antiphon.call.ends import EndReason
-from antiphon.call.messages import CallEvent, Message, Severity
 from antiphon.call.settings import CallSettings
-from antiphon.errors import MessageError
-from antiphon.media.protocol import AudioIn, Closed, Medium, TextIn
+from antiphon.media.protocol import Medium
 from antiphon.session.inquiries import Inquiries
+from antiphon.session.intake import Intake
 from antiphon.session.invoker import Invoker
 from antiphon.session.listener import Listener
+from antiphon.session.outlet import Outlet, Participant
 from antiphon.session.pacer import Pacer
 from antiphon.session.parts import CallEngines, CallTools, Chronicle
 from antiphon.session.player import Player
 from antiphon.session.responder import Responder
 from antiphon.session.tape import Tape
 from antiphon.tools.definition import CallFacts
-from antiphon.wire.events import event_of
-from antiphon.wire.incoming import Incoming, ToolResult, parse
+from antiphon.wire.incoming import Incoming
 from antiphon.wire.messages import message_json
-from antiphon.wire.outgoing import EnabledDataMessages, to_json
-
-MOST_REJECTED_LOGGED = 20
-"""Bad messages of one client that are noted as call events; the rest are only counted."""
-
-HEARD_AT_ONCE_BYTES = 9_600
-"""Of one binary frame: 0.1 s at 48 kHz. A frame of a minute must not make other calls wait."""
-
-PARSED_AT_ONCE = 8_192
-"""Characters of a text frame that is parsed here; a longer one is parsed in a thread."""
-
-UNSCORED_PATIENCE_S = 0.5
-"""Longest wait for scores of the last that a client sent before it left."""
+from antiphon.wire.outgoing import EnabledDataMessages
 
 _log = structlog.get_logger(__name__)
 
@@ -69,19 +54,15 @@ class Session:
         self._engines = engines
         self._medium = medium
         self._chronicle = chronicle
-        self._enabled = enabled
+        self._outlet = Outlet(Participant(medium.send_message, enabled), chronicle, self._now)
         self._tape = Tape(recording, settings.call_id) if recording is not None else None
         self._core = Call(settings)
         self._inbox: deque[ev.Event] = deque()
         self._busy = False
         self._alarm: asyncio.TimerHandle | None = None
-        self._audio_s = 0.0
-        self._rejected = 0
-        self._overflowed = False
         self._ended: asyncio.Future[act.End] | None = None
-        self._early: list[Callable[[], None]] = []
+        self._early: list[Callable[[Intake], None]] = []
         self._over = False
-        self._joined_at = 0.0
         self._player = Player(
             Playout(medium.output_rate, client_buffer_ms),
             pacer,
@@ -98,17 +79,17 @@ class Session:
         self._inquiries: Inquiries | None = None
         self._tools = tools
         self._invoker: Invoker | None = None
+        self._intake: Intake | None = None
 
     async def run(self) -> act.End:
         """Serve the call; returns how it ended, with the medium closed."""
         loop = asyncio.get_running_loop()
         self._ended = loop.create_future()
-        self._joined_at = loop.time()
+        self._outlet.joined_at = loop.time()
         end = act.End(EndReason.SYSTEM_ERROR, 1011, "the server failed")
         try:
             async with asyncio.TaskGroup() as tasks:
-                self._begin(tasks)
-                reader = tasks.create_task(self._read())
+                reader = tasks.create_task(self._begin(tasks).read())
                 end = await self._until_ended(self._ended)
                 reader.cancel()
                 raise _CallOver
@@ -123,13 +104,13 @@ class Session:
 
     def receive(self, message: Incoming) -> None:
         """A data message that came another way than through the medium, maybe before the call has begun."""
-        self._when_begun(lambda: self._take_message(message))
+        self._when_begun(lambda intake: intake.take(message, self._outlet.client))
 
     def end(self, reason: EndReason, close_code: int, text: str) -> None:
         """End the call from outside."""
-        self._when_begun(lambda: self._feed(ev.EndRequested(self._now(), reason, close_code, text)))
+        self._when_begun(lambda _: self._feed(ev.EndRequested(self._now(), reason, close_code, text)))
 
-    def _begin(self, tasks: asyncio.TaskGroup) -> None:
+    def _begin(self, tasks: asyncio.TaskGroup) -> Intake:
         self._responder = Responder(
             self._engines.model,
             self._engines.speaker,
@@ -141,19 +122,28 @@ class Session:
         )
         self._inquiries = Inquiries(self._listener, self._engines.end_of_turn, tasks, self._feed, self._now)
         if self._tools is not None:
-            send = self._medium.send_message if self._enabled.client_tool_invocation else None
-            play = self._responder.play_sound
-            self._invoker = Invoker(self._tools, self._facts, send, play, self._feed, self._now)
+            self._invoker = Invoker(self._tools, self._outlet, self._responder.play_sound, self._feed, self._now)
+        self._intake = Intake(
+            self._medium,
+            self._listener,
+            self._outlet,
+            self._feed,
+            self._now,
+            self._settings.call_id,
+            self._invoker,
+            self._tape,
+        )
         self._feed(ev.Joined(self._now()))
         early, self._early = self._early, []
         for work in early:
-            work()
+            work(self._intake)
+        return self._intake
 
-    def _when_begun(self, work: Callable[[], None]) -> None:
-        if self._responder is None:
+    def _when_begun(self, work: Callable[[Intake], None]) -> None:
+        if self._intake is None:
             self._early.append(work)
         else:
-            work()
+            work(self._intake)
 
     async def _until_ended(self, ended: asyncio.Future[act.End]) -> act.End:
         try:
@@ -165,75 +155,11 @@ class Session:
             self.end(EndReason.SYSTEM_ERROR, 1011, "the server failed")
             raise
 
-    # Input → event
-
-    async def _read(self) -> None:
-        while True:
-            match await self._receive():
-                case AudioIn(data=data):
-                    await self._hear_all(data)
-                case TextIn(text=text):
-                    await self._take_text(text)
-                case Closed(code=code, clean=clean):
-                    with suppress(TimeoutError):
-                        await asyncio.wait_for(self._listener.all_scored(), UNSCORED_PATIENCE_S)
-                    reason = EndReason.HANGUP if clean else EndReason.CONNECTION_ERROR
-                    self.end(reason, code, "the client left" if clean else "the connection broke")
-                    return
-            await asyncio.sleep(0)  # other calls have their turn, however fast this client sends
-
-    async def _receive(self) -> AudioIn | TextIn | Closed:
-        try:
-            return await self._medium.receive()
-        except Exception:
-            _log.exception("medium_broke", call_id=self._settings.call_id)
-            return Closed(1006, clean=False)
-
-    async def _hear_all(self, data: bytes) -> None:
-        for start in range(0, len(data), HEARD_AT_ONCE_BYTES):
-            if start:
-                await asyncio.sleep(0)
-            self._hear(data[start : start + HEARD_AT_ONCE_BYTES])
-
-    def _hear(self, data: bytes) -> None:
-        samples = self._listener.hear(data, self._now() - self._joined_at)
-        if self._tape is not None:
-            self._tape.caller(samples, self._now())
-        if self._listener.samples_dropped and not self._overflowed:
-            self._overflowed = True
-            text = "Audio comes in faster than real time; what is more than 10 s ahead is dropped."
-            self._note(CallEvent(Severity.WARNING, "audio_overflow", text))
-
-    async def _take_text(self, text: str) -> None:
-        try:
-            message = parse(text) if len(text) <= PARSED_AT_ONCE else await asyncio.to_thread(parse, text)
-        except MessageError as error:
-            self._reject(str(error))
-        else:
-            self._take_message(message)
-
-    def _take_message(self, message: Incoming) -> None:
-        if isinstance(message, ToolResult) and self._invoker is not None:
-            self._invoker.result(message)
-            return
-        event = event_of(message, self._now())
-        if event is None:
-            self._reject(f"{type(message).__name__} is not supported by this call")
-        else:
-            self._feed(event)
-
-    def _reject(self, reason: str) -> None:
-        metrics.MESSAGES_REJECTED.inc()
-        self._rejected += 1
-        self._feed(ev.MessageRejected(self._now(), reason))
-        if self._rejected <= MOST_REJECTED_LOGGED:
-            self._note(CallEvent(Severity.WARNING, "message_rejected", reason))
+    # Event → core → action
 
     def _scored(self, audio_s: float, probability: float) -> None:
-        self._audio_s = audio_s
+        self._outlet.audio_s = audio_s
         self._feed(ev.SpeechScored(self._now(), audio_s, probability))
-
-    # Event → core → action
 
     def _feed(self, event: ev.Event) -> None:
         """Give the core an event and carry out what it wants, one event after the other."""
@@ -295,7 +221,7 @@ class Session:
             return
         match action:
             case act.Emit(message=message):
-                self._emit(message)
+                self._outlet.emit(message)
             case act.Keep(message=message):
                 self._chronicle.keep(message)
             case act.OpenUtterance(utterance=number):
@@ -323,22 +249,10 @@ class Session:
                     self._medium.drop_audio()
             case act.Invoke(request=request, spec=spec):
                 if self._invoker is not None:
-                    self._invoker.invoke(request, spec)
+                    self._invoker.invoke(request, spec, self._facts())
             case act.End():
                 if self._ended is not None and not self._ended.done():
                     self._ended.set_result(action)
-
-    def _emit(self, message: Message) -> None:
-        if isinstance(message, CallEvent):
-            self._note(message)
-        elif self._enabled.allows(message):
-            self._medium.send_message(to_json(message))
-
-    def _note(self, event: CallEvent) -> None:
-        metrics.observe(event)
-        self._chronicle.note(event, self._audio_s, self._now() - self._joined_at)
-        if self._enabled.allows(event):
-            self._medium.send_message(to_json(event))
 
     # Small things
 
@@ -367,6 +281,8 @@ class Session:
             self._alarm.cancel()
         self._player.close()
         self._listener.close()
+        if self._invoker is not None:
+            self._invoker.close()
         if self._tape is not None:
             self._tape.close()
 
