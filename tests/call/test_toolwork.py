@@ -13,6 +13,7 @@ from antiphon.call.ends import EndReason
 from antiphon.call.history import ToolMessage
 from antiphon.call.messages import AgentState, Role
 from antiphon.call.settings import FirstSpeaker
+from antiphon.call.stages import Stage as NewStage
 from antiphon.call.tools import Reaction, ResponseType, ToolOutcome, ToolSpec
 from tests.support.stage import Engines, Stage, settings
 
@@ -111,6 +112,22 @@ def reacting(reaction: Reaction, words: str = WORDS) -> Callable[[], Stage]:
     return lambda: scene(tool(reaction=reaction), words=words).run(30.0)
 
 
+SALES = NewStage("sales", "You sell.", 0.5, "en")
+
+
+def new_stage(made: NewStage | None) -> Stage:
+    outcome = ToolOutcome("{}", response_type=ResponseType.NEW_STAGE)
+    return scene(words="", outcomes={"look": outcome}, new_stage=made)
+
+
+def stage_being_made() -> Stage:
+    stage = new_stage(SALES).run(2.3)
+    while not any(isinstance(action, act.PrepareStage) for _, action in stage.log):
+        stage.run(stage.now + 0.01)
+    stage.feed(ev.EndRequested(stage.now, EndReason.HANGUP, 1000, "bye"))
+    return stage.run(12.0)
+
+
 SCENES: dict[str, Callable[[], Stage]] = {
     "its words are heard to the end": lambda: scene().run(30.0),
     "there are no words": lambda: scene(words="").run(12.0),
@@ -132,9 +149,9 @@ SCENES: dict[str, Callable[[], Stage]] = {
     ).run(30.0),
     "it has a static response": lambda: scene(tool(static_response="noted"), words="").run(12.0),
     "it fails": lambda: scene(words="", outcomes={"look": ToolOutcome("It broke.", failed=True)}).run(12.0),
-    "the result asks for a new stage or another thread, which there are not yet": lambda: scene(
-        words="", outcomes={"look": ToolOutcome("{}", response_type=ResponseType.NEW_STAGE)}
-    ).run(12.0),
+    "the result asks for a new stage": lambda: new_stage(SALES).run(12.0),
+    "the result asks for a new stage that cannot be made": lambda: new_stage(None).run(12.0),
+    "the call ends while the new stage is made": stage_being_made,
     "no result comes in time": lambda: scene(tool(timeout_s=1.0), words="", tool_s=None).run(20.0),
     "a result comes after it was given up": result_after_giving_up,
     "a result comes twice": result_twice,
@@ -178,6 +195,8 @@ def afterwards(stage: Stage) -> str:
     if stage.end is not None:
         return "is gone"
     answers = [prompt for prompt in stage.prompts if any(m.role == "tool" for m in prompt.prompt.messages)]
+    if answers and answers[-1].prompt.system == SALES.system_prompt:
+        return "speaks, in the new stage"
     return "speaks" if answers else "listens"
 
 

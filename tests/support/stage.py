@@ -8,10 +8,11 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from antiphon.call import actions as act
 from antiphon.call import events as ev
+from antiphon.call import stages
 from antiphon.call.call import Call
 from antiphon.call.messages import (
     CallEvent,
@@ -54,6 +55,8 @@ class Engines:
     stalls: bool = False
     wants: list[str] = field(default_factory=list)
     """The tools asked for after the words of an answer to the caller (not of one to a tool)."""
+    new_stage: stages.Stage | None = None
+    """What a new stage that is asked for turns out to be; ``None``: it cannot be made."""
     tool_s: float | None = 0.5
     """How long a tool takes; ``None``: it never answers."""
     outcomes: dict[str, ToolOutcome] = field(default_factory=dict)
@@ -222,6 +225,11 @@ class Stage:
                 outcome = engines.outcomes.get(request.name, ToolOutcome("done"))
                 if engines.tool_s is not None:
                     self._answer(engines.tool_s, lambda at: ev.ToolReturned(at, request.invocation, outcome))
+            case act.PrepareStage(invocation=invocation, outcome=outcome):
+                made = replace(outcome, text="OK", stage=engines.new_stage)
+                if engines.new_stage is None:
+                    made = ToolOutcome("There is no such stage.", failed=True)
+                self._answer(0.05, lambda at: ev.StagePrepared(at, invocation, made))
             case act.Speak(reply=reply, clause=clause, text=text):
                 self._speak(reply, clause, text)
             case act.Play(reply=reply):

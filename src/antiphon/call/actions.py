@@ -43,9 +43,13 @@ class PrepareStage:
 
 @dataclass(frozen=True, slots=True)
 class BeginStage:
-    """The stage of that id, prepared before, begins: its voice, language and tools from now on."""
+    """The stage of that id, prepared before, begins: its voice, language and tools from now on.
+
+    Messages from ``ordinal`` on are its own.
+    """
 
     stage_id: str
+    ordinal: int
 
 
 @dataclass(frozen=True, slots=True)

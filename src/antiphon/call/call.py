@@ -129,6 +129,8 @@ class Call:
                     self._talk.floor.drop_draft()
             case ev.ToolReturned(at=at, invocation=invocation, outcome=outcome):
                 self._talk.tools.returned(at, invocation, outcome)
+            case ev.StagePrepared(at=at, invocation=invocation, outcome=outcome):
+                self._talk.tools.prepared(at, invocation, outcome)
             case ev.HangUpReceived(at=at, message=message):
                 if message.strip():
                     self._talk.agenda.lines.append(Line(message, interruptible=False, over_caller=True))

@@ -88,12 +88,16 @@ class Conversation(Turns):
         return line.over_caller or not (self.tools.busy or (self.caller_has_floor and not self.agenda.closing))
 
     def _react(self, at: float, settled: list[Invocation]) -> None:
-        """All tools have answered: speak, listen, or hang up."""
+        """All tools have answered: hang up, or change the stage where they want it, and speak or listen."""
         verdict = judge(settled)
         self.call_state.update(verdict.state)
         if verdict.hang_up is not None:
             self._hang_up(at, verdict.hang_up)
             return
+        if verdict.stages:
+            self.begin_stage(verdict.stages[0])
+        for _ in verdict.stages[1:]:
+            self.log(Severity.WARNING, "stage_not_begun", "Two tools asked for a new stage; the first one's began.")
         self._rounds += 1
         if verdict.speaks and self._rounds > MOST_ROUNDS:
             self.log(Severity.ERROR, "tools_without_end", "The model used tools over and over without a word.")

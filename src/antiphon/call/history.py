@@ -11,6 +11,7 @@ from antiphon.call.messages import Modality, Role
 from antiphon.call.prompt import ChatMessage as ChatMessage
 from antiphon.call.prompt import Prompt as Prompt
 from antiphon.call.prompt import ToolRequest, ToolSpec
+from antiphon.call.stages import Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +80,30 @@ class History:
         self._tools = tools
         self._messages: list[KeptMessage] = []
         self._next_ordinal = 0
+        self._goes_back_to = 0
         self.version = 0
 
     @property
     def messages(self) -> tuple[KeptMessage, ...]:
         """What has been said, by ordinal."""
         return tuple(self._messages)
+
+    @property
+    def next_ordinal(self) -> int:
+        """The place of the next turn."""
+        return self._next_ordinal
+
+    def begin_stage(self, stage: Stage) -> None:
+        """Another prompt and other tools from now on; where the stage brings messages, they stand for all before it."""
+        self._system, self._tools = stage.system_prompt, stage.tools
+        if stage.messages is not None:
+            self._initial, self._goes_back_to = stage.messages, self._next_ordinal
+        self.version += 1
+
+    @property
+    def _remembered(self) -> list[KeptMessage]:
+        """What the stage has of what was said."""
+        return [message for message in self._messages if message.ordinal >= self._goes_back_to]
 
     def take_ordinal(self) -> int:
         """The place of a turn that begins now."""
@@ -99,21 +118,21 @@ class History:
 
     def ends_with_user(self) -> bool:
         """True when a model would naturally answer now."""
-        if self._messages:
-            return self._messages[-1].role in (Role.USER, ToolRole.RESULT)
+        if messages := self._remembered:
+            return messages[-1].role in (Role.USER, ToolRole.RESULT)
         return bool(self._initial) and self._initial[-1].role in ("user", "tool")
 
     def prompt(self, temperature: float, language: str | None, user_text: str | None = None) -> Prompt:
         """What a model is to continue. ``user_text``: words of the caller that are not history (yet)."""
         answered = {
             message.request.invocation
-            for message in self._messages
+            for message in self._remembered
             if isinstance(message, ToolMessage) and message.role is ToolRole.RESULT
         }
         chat: list[ChatMessage] = []
         for initial in self._initial:
             _append(chat, initial)
-        for message in self._messages:
+        for message in self._remembered:
             if isinstance(message, SpokenMessage):
                 _append(chat, ChatMessage("user" if message.role is Role.USER else "assistant", message.text))
             elif message.request.invocation in answered:  # models want no call without its result

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-from antiphon.call.actions import Action, Emit, End, Keep, Prime
+from antiphon.call.actions import Action, BeginStage, Emit, End, Keep, Prime
 from antiphon.call.agenda import Agenda
 from antiphon.call.backchannel import Resumption
 from antiphon.call.endpointing import CallerTurn, Phase
@@ -14,6 +15,7 @@ from antiphon.call.history import History, Prompt, Span, SpokenMessage
 from antiphon.call.messages import AgentState, CallEvent, Message, Modality, Role, Severity, Transcript
 from antiphon.call.settings import CallSettings
 from antiphon.call.silence import Silence
+from antiphon.call.stages import Stage
 from antiphon.call.toolwork import Toolwork
 
 
@@ -23,6 +25,7 @@ class Joint:
     def __init__(self, settings: CallSettings, out: list[Action]) -> None:
         self.settings = settings
         self.out = out
+        self.stage = Stage("", settings.system_prompt, settings.temperature, settings.language, settings.tools)
         self.history = History(settings.call_id, settings.system_prompt, settings.initial_messages, settings.tools)
         self.tools = Toolwork(settings.tools, self.history, out)
         self.call_state = dict(settings.initial_state)
@@ -90,16 +93,27 @@ class Joint:
 
     def prompt(self, user_text: str | None = None) -> Prompt:
         """What a model is to continue now; ``user_text`` are words that are not history (yet)."""
-        return self.history.prompt(self.settings.temperature, self.settings.language, user_text)
+        return self.history.prompt(self.stage.temperature, self.stage.language, user_text)
+
+    def begin_stage(self, stage: Stage) -> None:
+        """The conversation goes on with another prompt, other tools, another voice."""
+        self.stage = stage
+        self.history.begin_stage(stage)
+        self.tools.specs = stage.tools
+        if stage.state is not None:
+            self.call_state = dict(stage.state)
+        self.floor.drop_draft()
+        self.out.append(BeginStage(stage.stage_id, self.history.next_ordinal))
+        self.log(Severity.INFO, "stage_begun", "A new stage of the call has begun.", stageId=stage.stage_id)
 
     def prime(self) -> None:
         """Let the model read what it knows of the next prompt."""
         if not self.closing and not self.tools.busy:
             self.out.append(Prime(self.prompt()))
 
-    def log(self, severity: Severity, kind: str, text: str) -> None:
+    def log(self, severity: Severity, kind: str, text: str, **extras: Any) -> None:
         """Note an event of the call."""
-        self.emit(CallEvent(severity, kind, text))
+        self.emit(CallEvent(severity, kind, text, extras))
 
     def emit(self, message: Message) -> None:
         """Say something to the client."""

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
-from antiphon.call.actions import Action, Emit, Invoke, Keep
+from antiphon.call.actions import Action, Emit, Invoke, Keep, PrepareStage
 from antiphon.call.history import History, Span, ToolMessage, ToolRole
 from antiphon.call.messages import CallEvent, InvokingTool, Severity, ToolUsed
+from antiphon.call.stages import Stage
 from antiphon.call.tools import Reaction, ResponseType, ToolOutcome, ToolRequest, ToolSpec
 
 GRACE_S = 5.0
@@ -30,6 +31,8 @@ class Phase(Enum):
     WAITING = auto()
     """Behind words that are still to be heard."""
     RUNNING = auto()
+    PREPARING = auto()
+    """It asked for a new stage, which is being made."""
     RETURNED = auto()
 
 
@@ -46,26 +49,38 @@ class Invocation:
     begun: bool = False
     started_at: float = 0.0
     started_audio_s: float = 0.0
+    prepared_since: float = 0.0
     result_ordinal: int = 0
     outcome: ToolOutcome | None = None
 
     @property
+    def under_way(self) -> bool:
+        """Nothing has come of it yet."""
+        return self.phase in (Phase.RUNNING, Phase.PREPARING)
+
+    @property
     def give_up_at(self) -> float:
         """When the core waits no longer."""
+        if self.phase is Phase.PREPARING:
+            return self.prepared_since + GRACE_S
         return self.started_at + (self.spec.timeout_s if self.spec else 0.0) + GRACE_S
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What follows from tools that are over: changes of the call's state, the end, or an answer."""
+    """What follows from tools that are over: changes of the call's state, the end, new stages, an answer."""
 
     state: dict[str, Any]
     hang_up: ToolOutcome | None
+    stages: tuple[Stage, ...]
     speaks: bool
 
 
 def judge(settled: list[Invocation]) -> Verdict:
-    """Put the outcomes together: the first hang-up counts, else the agent speaks if any of them wants it to."""
+    """Put the outcomes together: the first hang-up counts, new stages only where there is none.
+
+    The agent speaks if any of them wants it to.
+    """
     state: dict[str, Any] = {}
     hang_up: ToolOutcome | None = None
     speaks = False
@@ -77,7 +92,8 @@ def judge(settled: list[Invocation]) -> Verdict:
             hang_up = hang_up or outcome
         reaction = outcome.reaction or (one.spec.reaction if one.spec else Reaction.SPEAKS)
         speaks = speaks or reaction is Reaction.SPEAKS or (reaction is Reaction.SPEAKS_ONCE and not one.spoke)
-    return Verdict(state, hang_up, speaks)
+    stages = tuple(one.outcome.stage for one in settled if one.outcome and one.outcome.stage)
+    return Verdict(state, hang_up, stages, speaks)
 
 
 class Toolwork:
@@ -97,12 +113,12 @@ class Toolwork:
     @property
     def busy(self) -> bool:
         """A tool that is part of the call runs: the agent is silent, and the caller is heard after it."""
-        return any(one.begun and one.phase is Phase.RUNNING for one in self._open.values())
+        return any(one.begun and one.under_way for one in self._open.values())
 
     @property
     def deadline(self) -> float | None:
         """When the next tool is given up."""
-        return min((one.give_up_at for one in self._open.values() if one.phase is Phase.RUNNING), default=None)
+        return min((one.give_up_at for one in self._open.values() if one.under_way), default=None)
 
     def has(self, reply: int) -> bool:
         """The reply wants tools used."""
@@ -164,7 +180,7 @@ class Toolwork:
     def returned(self, at: float, invocation: str, outcome: ToolOutcome) -> None:
         """Something has come of an invocation."""
         one = self._open.get(invocation)
-        if one is None or one.phase is Phase.RETURNED:
+        if one is None or one.phase in (Phase.RETURNED, Phase.PREPARING):
             if invocation in self._static:
                 return  # the model had its answer before
             known = one is not None or invocation in self._over
@@ -174,10 +190,22 @@ class Toolwork:
         if one.phase is Phase.WAITING:
             self._note(Severity.WARNING, "tool_result_early", "A result came for a tool that was not used yet.")
             return
-        if outcome.response_type in (ResponseType.NEW_STAGE, ResponseType.SEND_TO_THREAD):
-            what = outcome.response_type.value
-            text = f"{one.request.name} asked for {what}, which is not available."
-            outcome = ToolOutcome(text, failed=True, error_details=f"{what} is not supported by this server yet")
+        if outcome.response_type is ResponseType.NEW_STAGE and not outcome.failed:
+            one.phase, one.prepared_since = Phase.PREPARING, at
+            self._out.append(PrepareStage(invocation, outcome))
+            return
+        if outcome.response_type is ResponseType.SEND_TO_THREAD:
+            text = f"{one.request.name} asked for send-to-thread, which is not available."
+            outcome = ToolOutcome(text, failed=True, error_details="send-to-thread is not supported by this server yet")
+        self._return(at, one, outcome)
+
+    def prepared(self, at: float, invocation: str, outcome: ToolOutcome) -> None:
+        """The new stage that an invocation asked for is made, or it has turned out that it cannot be."""
+        one = self._open.get(invocation)
+        if one is not None and one.phase is Phase.PREPARING:
+            self._return(at, one, outcome)
+
+    def _return(self, at: float, one: Invocation, outcome: ToolOutcome) -> None:
         one.phase, one.outcome = Phase.RETURNED, outcome
         if one.begun:
             self._settle(at, one)
@@ -185,16 +213,16 @@ class Toolwork:
     def give_up(self, now: float) -> None:
         """Whoever has not answered by now does not answer any more."""
         for one in list(self._open.values()):
-            if one.phase is Phase.RUNNING and now >= one.give_up_at:
+            if one.under_way and now >= one.give_up_at:
                 text = f"{one.request.name} gave no answer in time."
-                self.returned(now, one.request.invocation, ToolOutcome(text, failed=True, error_details=text))
+                self._return(now, one, ToolOutcome(text, failed=True, error_details=text))
 
     def finish(self, at: float) -> None:
         """The call ends: every tool that is part of it has an outcome on record."""
         for one in list(self._open.values()):
-            if one.begun and one.phase is Phase.RUNNING:
+            if one.begun and one.under_way:
                 text = "The call ended before the tool answered."
-                self.returned(at, one.request.invocation, ToolOutcome(text, failed=True, error_details=text))
+                self._return(at, one, ToolOutcome(text, failed=True, error_details=text))
 
     def take_settled(self) -> list[Invocation]:
         """What is over since the last time, once nothing runs any more: the agent reacts to all of it together."""
