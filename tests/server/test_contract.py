@@ -41,9 +41,9 @@ WHOLE: dict[str, Any] = {
     "initialState": {"step": 1},
     "dataConnection": {"websocketUrl": "wss://a.example", "audioConfig": {"sampleRate": 16000}},
     "callbacks": {"ended": {"url": "https://a.example"}},
-    "voiceOverrides": {"generic": {"url": "https://a.example"}},
+    "voiceOverrides": {"elevenLabs": {"speed": 1.1, "stability": 0.5}},
     "retentionPolicy": "CALL_RETENTION_POLICY_RETAIN",
-    "sharedSecrets": ["abc"],
+    "sharedSecrets": ["a secret of 24 characters"],
 }
 
 

@@ -10,7 +10,7 @@ from antiphon.call.messages import Modality
 from antiphon.call.settings import EndBehavior, FirstSpeaker, Greeting
 from antiphon.errors import InvalidRequest
 from antiphon.wire import call_settings
-from antiphon.wire.call_json import call_properties
+from antiphon.wire.call_json import call_properties, stage_properties
 from antiphon.wire.call_request import CallRequest, parse_call_request
 from antiphon.wire.medium import CallMedium, WebRtcMedium
 from antiphon.wire.outgoing import WEBSOCKET_DEFAULTS
@@ -71,6 +71,8 @@ def test_null_means_absent_for_every_field() -> None:
     assert parse_call_request(nothing) == parse_call_request({})
 
 
+SECRET = "a secret of 24 characters"
+
 GOOD: list[tuple[dict[str, Any], str, Any]] = [
     (websocket(inputSampleRate="48000"), "medium.serverWebSocket.inputSampleRate", 48000),
     (websocket(inputSampleRate=16000.0), "medium.serverWebSocket.inputSampleRate", 16000),
@@ -100,6 +102,7 @@ GOOD: list[tuple[dict[str, Any], str, Any]] = [
     ),
     ({"callbacks": {"ended": {"url": "https://a.example/"}}}, "callbacks.ended.url", "https://a.example/"),
     ({"dataConnection": {"websocketUrl": "wss://a.example"}}, "dataConnection.websocketUrl", "wss://a.example"),
+    ({"sharedSecrets": ["x" * 16, "x" * 127]}, "sharedSecrets.1", "x" * 127),
     ({"externalVoice": {"generic": {"url": "http://a.example"}}}, "externalVoice.generic.url", "http://a.example"),
     ({"voice": "Mark", "voiceOverrides": {"elevenLabs": {"speed": 1.1}}}, "voiceOverrides.elevenLabs.speed", 1.1),
     ({"initialMessages": [{"role": "MESSAGE_ROLE_USER", "text": "hi"}]}, "initialMessages.0.text", "hi"),
@@ -186,7 +189,15 @@ BAD: list[tuple[Any, str]] = [
     ({"callbacks": {"ended": {"url": "ftp://a"}}}, "callbacks.ended.url"),
     ({"dataConnection": {"websocketUrl": "https://a.example"}}, "dataConnection.websocketUrl"),
     ({"dataConnection": {"websocketUrl": "wss://a", "headers": {"X": "a\r\nb"}}}, "dataConnection.headers.X"),
+    ({"dataConnection": {"websocketUrl": "wss://a:99999"}}, "dataConnection.websocketUrl"),
+    ({"dataConnection": {"websocketUrl": "wss://a/#x"}}, "dataConnection.websocketUrl"),
+    ({"dataConnection": {"websocketUrl": "wss://:443/"}}, "dataConnection.websocketUrl"),
+    ({"dataConnection": {"websocketUrl": "wss://me@a.example"}}, "dataConnection.websocketUrl"),
+    ({"dataConnection": {"websocketUrl": "wss://a", "headers": {"host": "b"}}}, "dataConnection.headers.host"),
     ({"sharedSecrets": "abc"}, "sharedSecrets"),
+    ({"sharedSecrets": ["x" * 15]}, "sharedSecrets.0"),
+    ({"sharedSecrets": ["x" * 128]}, "sharedSecrets.0"),
+    ({"sharedSecrets": [SECRET] * 51}, "sharedSecrets"),
 ]
 
 
@@ -225,9 +236,17 @@ def test_data_messages_lie_over_the_defaults() -> None:
 
 
 def test_secrets_are_kept_but_not_shown() -> None:
-    request = parse_call_request({"sharedSecrets": ["abc"]})
-    assert request.to_json()["sharedSecrets"] == ["abc"]
-    assert "abc" not in str(call_properties(request.to_json()))
+    request = parse_call_request({"sharedSecrets": [SECRET]})
+    assert request.to_json()["sharedSecrets"] == [SECRET]
+    assert SECRET not in str(call_properties(request.to_json()))
+    assert SECRET not in str(stage_properties(request.to_json()))
+
+
+def test_a_secret_that_is_refused_is_not_shown_either() -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        parse_call_request({"sharedSecrets": ["too-short-a-one"]})
+    assert "too-short" not in caught.value.detail
+    assert "16" in caught.value.detail
 
 
 def test_the_core_is_given_its_settings() -> None:

@@ -33,8 +33,15 @@ UNDERSTOOD: list[tuple[dict[str, Any], Incoming]] = [
     ({"type": "user_text_message", "text": "hi"}, UserTextMessage("hi", Urgency.SOON, "UI")),
     ({"type": "user_text_message", "text": "", "urgency": "immediate"}, UserTextMessage("", Urgency.IMMEDIATE)),
     ({"type": "user_text_message", "text": "x", "urgency": None, "threadId": "t"}, UserTextMessage("x", thread_id="t")),
-    ({"type": "input_text_message", "text": "x", "deferResponse": True}, UserTextMessage("x", Urgency.LATER)),
-    ({"type": "input_text_message", "text": "x", "deferResponse": False}, UserTextMessage("x", Urgency.SOON)),
+    (
+        {"type": "input_text_message", "text": "x", "deferResponse": True},
+        UserTextMessage("x", Urgency.LATER, by_old_name=True),
+    ),
+    (
+        {"type": "input_text_message", "text": "x", "deferResponse": False},
+        UserTextMessage("x", Urgency.SOON, by_old_name=True),
+    ),
+    ({"type": "input_text_message", "text": "x", "urgency": "soon"}, UserTextMessage("x", Urgency.SOON)),
     ({"type": "set_output_medium", "medium": "text"}, SetOutputMedium(Modality.TEXT)),
     ({"type": "hang_up"}, HangUp()),
     ({"type": "hang_up", "message": "Bye"}, HangUp("Bye")),

@@ -65,6 +65,8 @@ def test_the_defaults_are_the_contracts() -> None:
     assert not WEBSOCKET_DEFAULTS.allows(messages.UserStartedSpeaking())
     assert not WEBSOCKET_DEFAULTS.data_connection_tool_invocation
     assert DATA_CONNECTION_DEFAULTS.data_connection_tool_invocation
+    assert DATA_CONNECTION_DEFAULTS.client_tool_invocation
+    assert not DATA_CONNECTION_DEFAULTS.allows(messages.PlaybackClearBuffer())
 
 
 def test_single_messages_can_be_turned_on_and_off() -> None:

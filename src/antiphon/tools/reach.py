@@ -91,6 +91,19 @@ class NameService:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
+async def find(reach: Reach, resolve: Resolve, host: str, port: int) -> Sequence[str]:
+    """The addresses of a host, all of them such as may be reached; connect to one of these and no other.
+
+    Raises :class:`Refused`; ``OSError`` or ``UnicodeError`` where there are none.
+    """
+    addresses = await resolve(host, port)
+    for address in addresses:
+        refusal = reach.refusal(host, address)
+        if refusal is not None:
+            raise Refused(f"{host}: {refusal}, and tools may reach those only")
+    return addresses
+
+
 class GuardedTransport(httpx.AsyncBaseTransport):
     """Sends a request only to an address that ``reach`` allows; raises :class:`Refused` otherwise."""
 
@@ -106,13 +119,9 @@ class GuardedTransport(httpx.AsyncBaseTransport):
             raise Refused("only http and https URLs without a user name are possible", request=request)
         host, port = url.raw_host.decode("ascii"), url.port or (443 if url.scheme == "https" else 80)
         try:
-            addresses = await self._resolve(host, port)
+            addresses = await find(self._reach, self._resolve, host, port)
         except (OSError, UnicodeError) as error:
             raise httpx.ConnectError(f"{host} has no address ({error})", request=request) from error
-        for address in addresses:
-            refusal = self._reach.refusal(host, address)
-            if refusal is not None:
-                raise Refused(f"{host}: {refusal}, and tools may reach those only", request=request)
         return await self._send(request, host, addresses[:MAX_ADDRESSES])
 
     async def aclose(self) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeAlias
+from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, Strict, StringConstraints, model_validator
 
 from antiphon.wire import fields
 from antiphon.wire.fields import (
@@ -20,6 +21,7 @@ from antiphon.wire.fields import (
     Text,
     WebSocketUrl,
     WireModel,
+    wrong,
 )
 from antiphon.wire.medium import DataMessages
 
@@ -110,13 +112,47 @@ class DataConnectionAudio(WireModel):
     channel_mode: Literal["CHANNEL_MODE_MIXED", "CHANNEL_MODE_SEPARATED"] = "CHANNEL_MODE_SEPARATED"
 
 
+def _dialled(value: str) -> str:
+    """What a URL needs beside its beginning, so that it can be dialled. Never shown: it may hold a password."""
+    try:
+        parts = urlsplit(value)
+        fine = parts.hostname is not None and parts.port != 0 and not parts.fragment
+        parts.netloc.encode("idna" if not parts.netloc.isascii() else "ascii")
+    except ValueError:
+        fine = False
+    if not fine:
+        raise wrong("expected a host, a port from 1 to 65535 if any, and no fragment")
+    if parts.username is not None and parts.password is None:
+        raise wrong("a user name needs a password")
+    return value
+
+
+def _sendable(value: dict[str, str]) -> dict[str, str]:
+    for name in value:
+        if name.lower() in _HANDSHAKE:
+            raise wrong("is set by the server", name)
+    return value
+
+
+_HANDSHAKE = frozenset(
+    (
+        *("connection", "content-length", "host", "sec-websocket-accept", "sec-websocket-extensions"),
+        *("sec-websocket-key", "sec-websocket-version", "transfer-encoding", "upgrade"),
+    )
+)
+"""Headers that make a request a WebSocket's; others are the user's to choose."""
+
+SharedSecret: TypeAlias = Annotated[str, Strict(), StringConstraints(min_length=16, max_length=127)]
+"""Signs what the server requests of others. Never shown again."""
+
+
 class DataConnection(WireModel):
     """A WebSocket the server opens for a further participant."""
 
-    websocket_url: WebSocketUrl
+    websocket_url: Annotated[WebSocketUrl, AfterValidator(_dialled)]
     audio_config: DataConnectionAudio | None = None
     data_messages: DataMessages = DataMessages()
-    headers: HeaderMap | None = None
+    headers: Annotated[HeaderMap, AfterValidator(_sendable)] | None = None
 
 
 class Callback(WireModel):

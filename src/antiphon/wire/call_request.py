@@ -19,6 +19,7 @@ from antiphon.wire.call_parts import (
     FirstSpeakerSettings,
     InitialMessage,
     MessageMedium,
+    SharedSecret,
     TimedMessage,
     VadSettings,
 )
@@ -35,6 +36,9 @@ MAX_INITIAL_MESSAGES = 2_000
 
 MAX_TOOLS = 200
 """Each is looked up and checked when the call is created; models choose badly among far fewer."""
+
+MAX_SHARED_SECRETS = 50
+"""Each adds a signature to a header, and servers take headers of 8 KB."""
 
 MAX_FIELDS_NAMED = 20
 """Wrong fields listed in one answer."""
@@ -84,7 +88,7 @@ class CallRequest(WireModel):
     callbacks: Callbacks | None = None
     voice_overrides: ExternalVoice | None = None
     retention_policy: Literal["CALL_RETENTION_POLICY_RETAIN", "CALL_RETENTION_POLICY_AUTO_DELETE"] | None = None
-    shared_secrets: Many[Text] = ()
+    shared_secrets: Annotated[Many[SharedSecret], Field(max_length=MAX_SHARED_SECRETS)] = ()
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from antiphon.call.events import Urgency
@@ -34,11 +34,15 @@ class Ping:
 
 @dataclass(frozen=True, slots=True)
 class UserTextMessage:
-    """Words the caller wrote. Empty ``text`` with ``IMMEDIATE`` interrupts the agent and does nothing else."""
+    """Words the caller wrote. Empty ``text`` with ``IMMEDIATE`` interrupts the agent and does nothing else.
+
+    ``by_old_name``: it came as ``input_text_message`` and names no urgency.
+    """
 
     text: str
     urgency: Urgency = Urgency.SOON
     thread_id: str = MAIN_THREAD
+    by_old_name: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +289,11 @@ def _user_text(fields: _Fields) -> UserTextMessage:
     return UserTextMessage(fields.required_text("text"), Urgency(urgency), fields.text("threadId") or MAIN_THREAD)
 
 
+def _input_text(fields: _Fields) -> UserTextMessage:
+    message = _user_text(fields)
+    return replace(message, by_old_name=fields.text("urgency") is None)
+
+
 def _set_output_medium(fields: _Fields) -> SetOutputMedium:
     medium = fields.choice("medium", tuple(Modality))
     if medium is None:
@@ -353,7 +362,7 @@ def _spawn_thread(fields: _Fields) -> SpawnThread:
 _READERS: dict[str, Callable[[_Fields], Incoming]] = {
     "ping": _ping,
     "user_text_message": _user_text,
-    "input_text_message": _user_text,  # the name before 2025
+    "input_text_message": _input_text,  # the name before 2025
     "set_output_medium": _set_output_medium,
     "hang_up": _hang_up,
     "client_tool_result": lambda fields: _tool_result(fields, ClientToolResult),

@@ -101,7 +101,8 @@ class EnabledDataMessages:
 
 WEBSOCKET_DEFAULTS = EnabledDataMessages()
 WEBRTC_DEFAULTS = EnabledDataMessages(playback_clear_buffer=False)
-DATA_CONNECTION_DEFAULTS = EnabledDataMessages(data_connection_tool_invocation=True)
+DATA_CONNECTION_DEFAULTS = EnabledDataMessages(data_connection_tool_invocation=True, playback_clear_buffer=False)
+"""It plays nothing: its audio is what was heard."""
 
 _SWITCHES: dict[type[Any], str] = {
     Pong: "pong",
