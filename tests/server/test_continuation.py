@@ -39,7 +39,7 @@ async def test_what_the_body_leaves_open_is_taken_over(client: httpx.AsyncClient
         client,
         temperature=0.5,
         voice="Anna",
-        voiceOverrides={"generic": {"url": "https://a.example"}},
+        voiceOverrides={"lmnt": {"speed": 1.5}},
         firstSpeaker="FIRST_SPEAKER_USER",
         metadata={"source": "test"},
         maxDuration="60s",
@@ -69,7 +69,7 @@ async def test_what_the_body_leaves_open_is_taken_over(client: httpx.AsyncClient
     }
     assert "voiceOverrides" not in changed
     assert changed["maxDuration"] == "10s"
-    only_overrides = await go_on(client, prior["callId"], voiceOverrides={"generic": {"url": "https://b.example"}})
+    only_overrides = await go_on(client, prior["callId"], voiceOverrides={"lmnt": {"speed": 1.4}})
     assert (only_overrides.status_code, only_overrides.json()["voice"]) == (201, "Anna")
 
 

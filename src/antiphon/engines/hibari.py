@@ -13,6 +13,7 @@ from hibari import SAMPLE_RATE, Hibari
 
 from antiphon.engines.protocols import Samples
 from antiphon.engines.threads import Worker
+from antiphon.engines.tuning import Tuning, check_speed
 from antiphon.errors import EngineError
 
 VOICE = "heart"
@@ -53,22 +54,16 @@ def clauses(text: str) -> Iterator[str]:
                 yield clause
 
 
-class HibariSpeaker:
-    """The Speaker behind the built-in voice. The same text always sounds the same, to the sample."""
+class _Model:
+    """The voice, loaded once for all who speak with it, and the thread it works in."""
 
-    sample_rate: int = SAMPLE_RATE
-
-    def __init__(self, speed: float = 1.0) -> None:
-        """``speed``: 0.5 (slow) to 2.0, 1.0 as the voice was made."""
-        if not 0.5 <= speed <= 2.0:
-            raise ValueError(f"speed is 0.5 to 2.0, not {speed}")
-        self._speed = speed
+    def __init__(self) -> None:
+        self.worker = Worker("hibari")
         self._voice: Hibari | None = None
         self._loading = threading.Lock()
-        self._worker = Worker("hibari")
 
-    def load(self) -> None:
-        """Load and warm the voice. Blocking; done by the first words when nobody did it before."""
+    def load(self) -> Hibari:
+        """The voice, loaded and warm. Blocking."""
         with self._loading:
             if self._voice is None:
                 try:
@@ -77,6 +72,29 @@ class HibariSpeaker:
                 except Exception as error:
                     raise EngineError(f"the voice hibari cannot be loaded: {error}", retryable=False) from None
                 self._voice = voice
+            return self._voice
+
+
+class HibariSpeaker:
+    """The Speaker behind the built-in voice. The same text always sounds the same, to the sample."""
+
+    sample_rate: int = SAMPLE_RATE
+    speeds = (0.5, 2.0)
+    takes_fields = False
+
+    def __init__(self, speed: float = 1.0, *, model: _Model | None = None) -> None:
+        """``speed``: 0.5 (slow) to 2.0, 1.0 as the voice was made."""
+        check_speed(speed, self.speeds)
+        self._speed = speed
+        self._model = model or _Model()
+
+    def tuned(self, tuning: Tuning) -> HibariSpeaker:
+        """The same voice at another speed. It speaks English, whatever the language."""
+        return HibariSpeaker(self._speed if tuning.speed is None else tuning.speed, model=self._model)
+
+    def load(self) -> None:
+        """Load and warm the voice. Blocking; done by the first words when nobody did it before."""
+        self._model.load()
 
     async def speak(self, text: str) -> AsyncIterator[Samples]:
         """Yield ``text`` sentence by sentence as 24 kHz samples; nothing at all where there is nothing to say.
@@ -85,18 +103,16 @@ class HibariSpeaker:
         punctuation asks for. Closing the iterator stops before the next piece.
         """
         for clause in clauses(text):
-            samples = await self._worker.run(partial(self._synthesize, clause))
+            samples = await self._model.worker.run(partial(self._synthesize, clause))
             if samples.size:
                 yield samples
 
     def close(self) -> None:
         """End the thread. Safe to call twice."""
-        self._worker.close()
+        self._model.worker.close()
 
     def _synthesize(self, clause: str) -> Samples:
-        self.load()
-        assert self._voice is not None
-        audio = np.asarray(self._voice(clause, speed=self._speed, seed=_SEED), np.float32)
+        audio = np.asarray(self._model.load()(clause, speed=self._speed, seed=_SEED), np.float32)
         samples = np.round(np.clip(audio, -1.0, 1.0) * 32767.0).astype(np.int16)
         return _trim(samples, _pause_ms(clause))
 

@@ -9,6 +9,7 @@ import numpy as np
 from antiphon.engines.openai_client import Connection
 from antiphon.engines.protocols import Samples
 from antiphon.engines.settings import OpenAIVoiceSettings
+from antiphon.engines.tuning import Tuning, check_speed
 
 _NOT_SOUND = ("application/json", "text/")
 
@@ -16,10 +17,26 @@ _NOT_SOUND = ("application/json", "text/")
 class OpenAISpeaker:
     """Streams speech as the server makes it: ``response_format`` ``pcm``, which is s16le mono."""
 
-    def __init__(self, settings: OpenAIVoiceSettings) -> None:
+    speeds = (0.25, 4.0)
+    takes_fields = True
+
+    def __init__(
+        self, settings: OpenAIVoiceSettings, tuning: Tuning | None = None, connection: Connection | None = None
+    ) -> None:
         self.sample_rate = settings.sample_rate
         self._settings = settings
-        self._connection = Connection(settings, "speech")
+        self._connection = connection or Connection(settings, "speech")
+        tuning = tuning or Tuning()
+        check_speed(tuning.speed, self.speeds)
+        self._fields = dict(tuning.fields)
+        if tuning.speed is not None:
+            self._fields["speed"] = tuning.speed
+        if settings.language_field is not None and tuning.language:
+            self._fields.setdefault(settings.language_field, tuning.language)
+
+    def tuned(self, tuning: Tuning) -> OpenAISpeaker:
+        """The same voice through the same connections, with what the call adds to each request."""
+        return OpenAISpeaker(self._settings, tuning, self._connection)
 
     async def speak(self, text: str) -> AsyncIterator[Samples]:
         """Stream ``text`` as samples. Closing the iterator closes the connection."""
@@ -27,7 +44,11 @@ class OpenAISpeaker:
             return
         with self._connection.failures():
             async with self._connection.client.audio.speech.with_streaming_response.create(
-                model=self._settings.model, voice=self._settings.voice, input=text, response_format="pcm"
+                model=self._settings.model,
+                voice=self._settings.voice,
+                input=text,
+                response_format="pcm",
+                extra_body=self._fields or None,
             ) as response:
                 if response.headers.get("content-type", "").startswith(_NOT_SOUND):
                     raise self._connection.failure("answered with text where sound was asked for", retryable=False)

@@ -16,6 +16,7 @@ import numpy as np
 from antiphon.call.history import Prompt
 from antiphon.engines.protocols import Generated, Samples, TextDelta, ToolCall, Usage
 from antiphon.engines.tool_script import Reply, items
+from antiphon.engines.tuning import Tuning, check_speed
 from antiphon.errors import EngineError
 
 Replies: TypeAlias = Sequence[Reply] | Callable[[str], Reply]
@@ -265,8 +266,12 @@ class ScriptedSpeaker:
     closed before their end.
 
     ``speed_factor``: how many times faster than real time the sound is made; 0 is at once. ``chunk_ms``: length
-    of one yielded piece, a multiple of 20. ``trouble`` counts such pieces.
+    of one yielded piece, a multiple of 20. ``trouble`` counts such pieces. ``tunings``: what calls asked for, in
+    order; what they are spoken in stands in ``spoken``, too.
     """
+
+    speeds = (0.1, 10.0)
+    takes_fields = True
 
     def __init__(
         self,
@@ -288,6 +293,22 @@ class ScriptedSpeaker:
         self._trouble = trouble
         self.spoken: list[str] = []
         self.stopped = 0
+        self.tunings: list[Tuning] = []
+
+    def tuned(self, tuning: Tuning) -> ScriptedSpeaker:
+        """The same at another speed."""
+        check_speed(tuning.speed, self.speeds)
+        self.tunings.append(tuning)
+        tuned = ScriptedSpeaker(
+            sample_rate=self.sample_rate,
+            character_ms=max(1, round(self._character_ms / (tuning.speed or 1.0))),
+            first_chunk_delay_s=self._first_chunk_delay_s,
+            speed_factor=self._speed_factor,
+            chunk_ms=self._chunk_frames * FRAME_MS,
+            trouble=self._trouble,
+        )
+        tuned.spoken = self.spoken
+        return tuned
 
     def frames(self, text: str) -> int:
         """How many 20 ms frames ``text`` takes."""

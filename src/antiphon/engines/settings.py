@@ -191,6 +191,11 @@ class OpenAIVoiceSettings(Voice, OpenAIServer):
     sample_rate: int = Field(
         default=24_000, ge=8000, le=48_000, description="Sample rate of the PCM which the server sends, Hz."
     )
+    language_field: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
+        description="Field of a request that takes a call's `languageHint`, where the server has one.",
+    )
 
 
 class ScriptedVoiceSettings(Voice):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from antiphon.call.settings import CallSettings, TurnSettings
+from antiphon.engines.protocols import Speaker
 from antiphon.engines.registry import Engines
 from antiphon.session.parts import CallEngines
 from antiphon.store.records import CallRecord
@@ -11,14 +12,14 @@ from antiphon.wire.call_request import CallRequest
 from antiphon.wire.initial_messages import chat_messages
 
 
-def engines_of(engines: Engines, call: CallRecord) -> CallEngines:
-    """The engines of one call."""
+def engines_of(engines: Engines, call: CallRecord, speaker: Speaker) -> CallEngines:
+    """The engines of one call. ``speaker``: see :class:`antiphon.session.voices.Voices`."""
     return CallEngines(
         engines.voice_activity,
         engines.end_of_turn,
         engines.transcriber,
         engines.model(call.model),
-        engines.voice(call.voice or engines.default_voice).speaker,
+        speaker,
     )
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 
 from antiphon.call.history import KeptMessage, ToolMessage, ToolRole
-from antiphon.call.messages import CallEvent, Severity
+from antiphon.call.messages import CallEvent, Modality, Severity
 from antiphon.session.spool import Spool
 from antiphon.store.ledger import Ledger
 from antiphon.store.records import CallChanges, EventRecord, MessageRecord, MessageRole, StageChanges
 from antiphon.wire.call_request import CallRequest
+
+_MODALITY = {"MESSAGE_MEDIUM_VOICE": Modality.VOICE, "MESSAGE_MEDIUM_TEXT": Modality.TEXT}
 
 
 class LedgerChronicle:
@@ -71,6 +74,14 @@ class LedgerChronicle:
             self._ledger.update_stage(self._call_id, self._stage_id, StageChanges(error_count=self._errors))
 
 
+def event_records(call_id: str, stage_id: str, events: Iterable[CallEvent]) -> list[EventRecord]:
+    """What is worth knowing about a call before it is joined."""
+    return [
+        EventRecord(call_id, stage_id, event.severity, event.type, event.text, extras=event.extras or None)
+        for event in events
+    ]
+
+
 def initial_messages(request: CallRequest, call_id: str, stage_id: str) -> list[MessageRecord]:
     """What a call's stage begins with, in its first places."""
     return [
@@ -80,9 +91,11 @@ def initial_messages(request: CallRequest, call_id: str, stage_id: str) -> list[
             index,
             MessageRole(message.role.removeprefix("MESSAGE_ROLE_").lower()),
             message.text,
+            _MODALITY.get(message.medium or ""),
             invocation_id=message.invocation_id,
             tool_name=message.tool_name,
             error_details=message.error_details,
+            call_state=message.call_state,
             metadata=message.metadata,
         )
         for index, message in enumerate(request.initial_messages)

@@ -23,11 +23,12 @@ from antiphon.engines.registry import Engines
 from antiphon.errors import InvalidRequest, JoinRefused, NotFound, Overloaded, WrongState
 from antiphon.media.protocol import Medium
 from antiphon.session.assembly import engines_of, settings_of
-from antiphon.session.chronicle import LedgerChronicle, initial_messages
+from antiphon.session.chronicle import LedgerChronicle, event_records, initial_messages
 from antiphon.session.pacer import Pacer
 from antiphon.session.session import Session
 from antiphon.session.spool import Spool
 from antiphon.session.toolbox import Toolbox, tool_records
+from antiphon.session.voices import VoiceChoice, Voices
 from antiphon.store.ledger import Ledger
 from antiphon.store.records import CallRecord, JoinClaim, StageRecord, new_id
 from antiphon.store.repositories import Repositories
@@ -93,6 +94,7 @@ class Switchboard:
         self._tasks: set[asyncio.Task[None]] = set()
         self._http = http or HttpCaller()
         self._toolbox = Toolbox(repositories, self._http, self._spawn)
+        self._voices = Voices(engines, self._http)
         self._closing = False
         self._empty = asyncio.Event()
         self._empty.set()
@@ -139,7 +141,7 @@ class Switchboard:
         """
         self._check_room()
         self._engines.model(request.model or self._engines.default_model)
-        voice = self._engines.voice(request.voice or self._engines.default_voice)
+        voice = self._voices.choose(VoiceChoice.of(request))
         _check_medium(request)
         tools = await self._toolbox.select(request)
         now = _now()
@@ -153,13 +155,14 @@ class Switchboard:
             join_token_hash=_hash(token),
             join_deadline=now + timedelta(seconds=request.join_timeout),
             voice=voice.name,
-            voice_id=str(voice.voice_id),
+            voice_id=voice.voice_id,
             recording_enabled=request.recording_enabled,
             current_stage_id=stage_id,
         )
         stage = StageRecord(stage_id, call_id, 0, now, call.model, request.to_json())
         first = initial_messages(request, call_id, stage_id)
         await self._repositories.calls.create(call, [stage], first, tool_records(call_id, stage_id, tools))
+        await self._repositories.events.append(event_records(call_id, stage_id, voice.notes))
         self._toolbox.keep(call_id, tools)
         self._join_urls[call_id] = f"{join_base_url}/api/calls/{call_id}/join?token={token}"
         self._timeouts[call_id] = asyncio.get_running_loop().call_later(request.join_timeout, self._expire, call_id)
@@ -241,13 +244,14 @@ class Switchboard:
         finally:
             metrics.LIVE_CALLS.dec()
             self._sessions.pop(call.call_id, None)
+            await self._voices.release(call.call_id)
             await self._end_record(call.call_id, reason)
             if not self._sessions:
                 self._empty.set()
 
     def _session(self, ticket: JoinTicket, medium: Medium) -> Session:
         call, request = ticket.call, ticket.request
-        engines = engines_of(self._engines, call)
+        engines = engines_of(self._engines, call, self._voices.speaker(call.call_id, VoiceChoice.of(request)))
         tools = self._toolbox.take(call, request.metadata)
         settings = settings_of(
             call, request, engines, self._turns, medium.output_rate, prompted=call.call_id not in self._unprompted

@@ -66,15 +66,24 @@ class HttpCaller:
         tls: ssl.SSLContext | None = None,
         max_body_bytes: int = MAX_BODY_BYTES,
     ) -> None:
-        inner = httpx.AsyncHTTPTransport(
-            verify=tls or _tls(),
-            trust_env=False,
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
-        )
         self._names = NameService()
+        self._reach = reach or Reach()
+        self._resolve = resolve or self._names
+        self._tls = tls or _tls()
         self._max_body_bytes = max_body_bytes
-        self._client = httpx.AsyncClient(
-            transport=GuardedTransport(inner, reach or Reach(), resolve or self._names),
+        self._client = self.open_client(keep_alive_s=0)
+
+    def open_client(self, *, keep_alive_s: float) -> httpx.AsyncClient:
+        """A client under the same guard, for requests to one host: connections are kept by address, not by name.
+
+        Close it. ``keep_alive_s``: how long a connection is kept for the next request, 0 for none.
+        """
+        limits = httpx.Limits(
+            max_connections=None, max_keepalive_connections=8 if keep_alive_s else 0, keepalive_expiry=keep_alive_s
+        )
+        inner = httpx.AsyncHTTPTransport(verify=self._tls, trust_env=False, limits=limits)
+        return httpx.AsyncClient(
+            transport=GuardedTransport(inner, self._reach, self._resolve),
             trust_env=False,
             timeout=None,
             follow_redirects=False,

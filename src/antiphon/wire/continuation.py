@@ -16,7 +16,7 @@ _TOGETHER = (
 
 _ADDS_TO_VOICE = "voiceOverrides"
 
-_KEPT = ("role", "text", "invocationId", "toolName", "errorDetails", "medium", "metadata")
+_KEPT = ("role", "text", "invocationId", "toolName", "errorDetails", "medium", "callState", "metadata")
 """Of a message; its place and its time belong to the earlier call."""
 
 _RESULT = "MESSAGE_ROLE_TOOL_RESULT"

@@ -1,11 +1,14 @@
-"""``ultravox.v1.ExternalVoice``: a voice the caller brings along, by provider."""
+"""``ultravox.v1.ExternalVoice``: a voice the caller brings along, by provider, or what to change about one of ours."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from antiphon.errors import InvalidRequest
 from antiphon.wire import fields
 from antiphon.wire.fields import Flag, HeaderMap, HttpUrl, Int32, JsonObject, Number, SampleRate, Text, WireModel
 
@@ -103,7 +106,7 @@ class RespeecherVoice(WireModel):
 class GenericVoice(WireModel):
     """A voice served by any HTTP API that answers JSON requests with audio."""
 
-    url: HttpUrl
+    url: HttpUrl | None = None
     headers: HeaderMap | None = None
     body: JsonObject | None = None
     response_sample_rate: SampleRate | None = None
@@ -128,3 +131,73 @@ class ExternalVoice(WireModel):
     def _one_provider(self) -> Self:
         fields.exactly_one(self, tuple(type(self).model_fields))
         return self
+
+    @property
+    def provider(self) -> tuple[str, WireModel]:
+        """The provider's name on the wire, and the voice there."""
+        name = next(name for name in type(self).model_fields if getattr(self, name) is not None)
+        voice: WireModel = getattr(self, name)
+        return str(type(self).model_fields[name].alias), voice
+
+
+_SPEEDS = frozenset(
+    (
+        *("elevenLabs.speed", "cartesia.generationConfig.speed", "lmnt.speed"),
+        *("google.speakingRate", "inworld.speakingRate", "generic.body.speed"),
+    )
+)
+"""Fields that say how many times as fast a voice is to speak; 1 is as it was made."""
+
+_OTHER_VOICE = frozenset(("voiceId", "model", "modelId"))
+"""Another voice, or another price: never a matter of overrides."""
+
+_BODY = "generic.body."
+_NOT_OF_BODY = frozenset(("model", "voice", "input", "response_format", "stream_format", "stream"))
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """What ``voiceOverrides`` ask for. ``speed_field``: the field that says so. ``fields``: of ``generic.body``.
+
+    ``rest``: fields that voices here have nothing like.
+    """
+
+    speed: float | None = None
+    speed_field: str = ""
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    rest: tuple[str, ...] = ()
+
+
+def overrides_of(voice: ExternalVoice, path: str = "voiceOverrides") -> Overrides:
+    """What is to be changed about a voice of ours, whatever provider's fields say so.
+
+    Raises :class:`InvalidRequest` naming a field that would be another voice.
+    """
+    speed, speed_field, rest = None, "", []
+    body: dict[str, Any] = {}
+    for name, value in _leaves(voice):
+        where = f"{path}.{name}"
+        if name in _SPEEDS:
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise InvalidRequest.of(where, "expected a number")
+            speed, speed_field = float(value), where
+        elif name.startswith(_BODY) and name.removeprefix(_BODY) not in _NOT_OF_BODY:
+            body[name.removeprefix(_BODY)] = value
+        elif name.startswith("generic."):
+            raise InvalidRequest.of(
+                where, "is not to be overridden: how its voice is asked for is the server's own"
+            )
+        elif name.rpartition(".")[2] in _OTHER_VOICE:
+            raise InvalidRequest.of(where, "is not to be overridden: it would be another voice; choose that by voice")
+        else:
+            rest.append(where)
+    return Overrides(speed, speed_field, body, tuple(rest))
+
+
+def _leaves(voice: ExternalVoice) -> Iterator[tuple[str, Any]]:
+    """The fields that are set, by their path below ``voice``; of a generic one's body those at its top."""
+    provider, inner = voice.provider
+    for name, value in inner.to_json().items():
+        nested = isinstance(value, dict) and name in ("generationConfig", "body")
+        for key, item in value.items() if nested else [("", value)]:
+            yield ".".join(part for part in (provider, name, key) if part), item
