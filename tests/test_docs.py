@@ -25,10 +25,10 @@ def test_the_configuration_page_lists_every_key_and_nothing_else() -> None:
     assert written == reference().strip(), "make it anew: python -m tests.support.configuration_page"
 
 
-@pytest.mark.parametrize("number", range(2))
+@pytest.mark.parametrize("number", range(3))
 def test_the_configuration_examples_are_taken(number: int, tmp_path: Path) -> None:
     examples = re.findall(r"```toml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(examples) == 2
+    assert len(examples) == 3
     file = tmp_path / "antiphon.toml"
     file.write_text(examples[number], encoding="utf-8")
     assert load_config(file, environment={}).models.keys() == tomllib.loads(examples[number])["models"].keys()

@@ -11,9 +11,16 @@ from typing import Any
 import pytest
 
 from antiphon.call.history import Prompt
+from antiphon.engines.fallback import FallbackModel, FallbackSpeaker, FallbackTranscriber
 from antiphon.engines.protocols import Generated, Samples, TextDelta
 from antiphon.engines.registry import Engines, VoiceEntry, build, voice_uuid
-from antiphon.engines.scripted import ScriptedEndOfTurn, ScriptedSpeaker, ScriptedTranscriber, ScriptedVoiceActivity
+from antiphon.engines.scripted import (
+    ScriptedEndOfTurn,
+    ScriptedLanguageModel,
+    ScriptedSpeaker,
+    ScriptedTranscriber,
+    ScriptedVoiceActivity,
+)
 from antiphon.engines.settings import EngineSettings
 from antiphon.errors import InvalidRequest, ModelMissing
 
@@ -154,3 +161,47 @@ print(sorted(heavy & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert done.stdout.strip() == "[]"
+
+
+def test_an_engine_with_a_fallback_is_wrapped_and_the_others_are_not(tmp_path: Path) -> None:
+    tables = SCRIPTED | {
+        "transcriber": {"engine": "scripted", "fallback": "spare", "first_answer_patience_s": 2.0},
+        "transcribers": {"spare": {"engine": "scripted", "texts": ["Two."]}, "unused": {"engine": "whisper"}},
+        "models": {
+            **SCRIPTED["models"],
+            "main": {"engine": "scripted", "replies": ["Main."], "fallback": "echo-2"},
+        },
+        "voices": {**SCRIPTED["voices"], "Deep": {"engine": "scripted", "character_ms": 80, "fallback": "Tone"}},
+    }
+    engines = engines_of(tables, tmp_path)
+    main, voice, transcriber = engines.models["main"], engines.voices["Deep"].speaker, engines.transcriber
+    assert isinstance(main, FallbackModel)
+    assert isinstance(voice, FallbackSpeaker)
+    assert isinstance(transcriber, FallbackTranscriber)
+    assert [one.engine for one in main.candidates.row][1] is engines.models["echo-2"]
+    assert [one.engine for one in voice.candidates.row][1] is engines.voices["Tone"].speaker
+    assert [(one.name, one.patience_s) for one in transcriber.candidates.row] == [("transcriber", 2.0), ("spare", 4.0)]
+    assert isinstance(engines.models["echo"], ScriptedLanguageModel)
+    names = [name for name, _ in engines._distinct()]
+    assert len(names) == len(set(map(id, (engine for _, engine in engines._distinct()))))
+    assert not any(isinstance(engine, FallbackModel | FallbackSpeaker) for _, engine in engines._distinct())
+
+
+def test_engines_that_several_fall_back_on_are_left_alone_by_all(tmp_path: Path) -> None:
+    chain = {"fallback": "b"}
+    tables = SCRIPTED | {
+        "models": {
+            "a": {"engine": "scripted", "replies": ["A."], **chain},
+            "a2": {"engine": "scripted", "replies": ["A2."], **chain},
+            "b": {"engine": "scripted", "replies": ["B."], "fallback": "c"},
+            "c": {"engine": "scripted", "replies": ["C."]},
+        }
+    }
+    models = engines_of(tables, tmp_path).models
+    rows = []
+    for name in ("a", "a2", "b"):
+        model = models[name]
+        assert isinstance(model, FallbackModel)
+        rows.append(model.candidates.row)
+    assert [[one.name for one in row] for row in rows] == [["a", "b", "c"], ["a2", "b", "c"], ["b", "c"]]
+    assert rows[0][1] is rows[1][1] is rows[2][0]

@@ -37,6 +37,9 @@ def _sections(model: type[BaseModel]) -> Iterator[str]:
             continue
         named = get_origin(_bare(field.annotation)) is dict
         heading = f"[{name}.NAME]" if named else f"[{name}]"
+        if named and not field.default:  # more of what the table of the same name, but for its s, describes
+            yield from (f"## `{heading}`", "", f"{field.description} The keys are those of `[{name[:-1]}]`.", "")
+            continue
         default = "" if not named else f" Default: {_named_default(field)}."
         yield from (f"## `{heading}`", "", f"{field.description}{default}", "")
         for option in models:

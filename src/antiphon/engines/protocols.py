@@ -94,7 +94,15 @@ class ToolCall:
     id: str | None = None
 
 
-Generated: TypeAlias = TextDelta | ToolCall | Usage
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """The model works on this very answer, and has nothing to show for it: it reads the prompt, or thinks.
+
+    Without such signs, and without words, a call soon takes the model for stalled.
+    """
+
+
+Generated: TypeAlias = TextDelta | ToolCall | Usage | Alive
 
 
 class LanguageModel(Protocol):
@@ -126,4 +134,6 @@ class Speaker(Protocol):
     """Hz of what ``speak`` yields."""
 
     def speak(self, text: str) -> AsyncIterator[Samples]:
-        """Stream ``text`` as samples. Closing the iterator stops the work behind it."""
+        """Stream ``text`` as samples; pieces without any only say that it works. Closing the iterator stops the work
+        behind it.
+        """

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Protocol, TypeVar, runtime_checkable
 
 from antiphon.engines import weights
+from antiphon.engines.candidates import Candidate, Candidates
+from antiphon.engines.chains import chain
 from antiphon.engines.protocols import EndOfTurn, LanguageModel, Speaker, Transcriber, VoiceActivity
 from antiphon.engines.settings import (
     DEFAULT_MODEL,
@@ -36,7 +38,9 @@ from antiphon.engines.settings import (
     ScriptedVoiceSettings,
     SileroSettings,
     SmartTurnSettings,
+    StandIn,
     TranscriberSettings,
+    Voice,
     VoiceActivitySettings,
     VoiceSettings,
     WhisperSettings,
@@ -48,7 +52,13 @@ Progress = Callable[[str], None]
 
 _VOICES = uuid.UUID("7d2a0a3c-4c0e-5d6b-9d53-5f0a1d3b7c11")
 
-S = TypeVar("S")
+_ITSELF = ""
+"""The transcriber has no name."""
+
+_BESIDE = frozenset(Voice.model_fields)
+"""Keys that do not make another engine of it."""
+
+S = TypeVar("S", bound=StandIn)
 E = TypeVar("E")
 
 
@@ -65,6 +75,12 @@ class _Closable(Protocol):
 @runtime_checkable
 class _AsyncClosable(Protocol):
     async def aclose(self) -> None: ...
+
+
+@runtime_checkable
+class _FallsBack(Protocol):
+    @property
+    def candidates(self) -> Candidates[object]: ...
 
 
 def voice_uuid(name: str) -> uuid.UUID:
@@ -193,9 +209,11 @@ class Engines:
             *((f"model {name}", model) for name, model in self.models.items()),
         ]
         for name, engine in everything:
-            if engine is not None and id(engine) not in seen:
-                seen.add(id(engine))
-                yield name, engine
+            behind = [one.engine for one in engine.candidates.row] if isinstance(engine, _FallsBack) else [engine]
+            for one in behind:
+                if one is not None and id(one) not in seen:
+                    seen.add(id(one))
+                    yield name, one
 
 
 def build(settings: EngineSettings, models_folder: Path) -> Engines:
@@ -205,12 +223,13 @@ def build(settings: EngineSettings, models_folder: Path) -> Engines:
     are configured alike share one engine.
     """
     fetched = Fetched(models_folder)
-    speakers = _shared({name: _sound(one) for name, one in settings.voices.items()}, _speaker)
+    transcribers = {_ITSELF: settings.transcriber, **dict(chain(settings.transcribers, settings.transcriber))}
+    speakers = _family(settings.voices, _speaker, _fallback_speaker)
     return Engines(
         voice_activity=_voice_activity(settings.voice_activity, fetched),
         end_of_turn=_end_of_turn(settings.end_of_turn, fetched),
-        transcriber=_transcriber(settings.transcriber, fetched),
-        models=_shared(settings.models, partial(_model, fetched=fetched)),
+        transcriber=_family(transcribers, partial(_transcriber, fetched=fetched), _fallback_transcriber)[_ITSELF],
+        models=_family(settings.models, partial(_model, fetched=fetched), _fallback_model),
         voices={
             name: VoiceEntry(name, voice_uuid(name), speakers[name], one, one.description, one.language)
             for name, one in settings.voices.items()
@@ -219,18 +238,47 @@ def build(settings: EngineSettings, models_folder: Path) -> Engines:
     )
 
 
-def _shared(tables: Mapping[str, S], make: Callable[[S], E]) -> dict[str, E]:
-    """``make`` of each table by name; equal tables share what was made."""
+def _family(
+    tables: Mapping[str, S], make: Callable[[S], E], with_fallback: Callable[[list[Candidate[E]]], E]
+) -> dict[str, E]:
+    """The engine of each table by name. Tables that describe the same engine share what ``make`` made of them."""
     made: dict[S, E] = {}
-    for table in tables.values():
-        if table not in made:
-            made[table] = make(table)
-    return {name: made[table] for name, table in tables.items()}
+    candidates: dict[str, Candidate[E]] = {}
+    for name, table in tables.items():
+        alone = _alone(table)
+        if alone not in made:
+            made[alone] = make(alone)
+        candidates[name] = Candidate(name or "transcriber", made[alone], table.first_answer_patience_s)
+    family: dict[str, E] = {}
+    for name, table in tables.items():
+        others = [candidates[other] for other, _ in chain(tables, table)]
+        family[name] = with_fallback([candidates[name], *others]) if others else candidates[name].engine
+    return family
 
 
-def _sound(voice: VoiceSettings) -> VoiceSettings:
-    """The settings without what only describes the voice."""
-    return voice.model_copy(update={"description": "", "language": None})
+def _alone(table: S) -> S:
+    """The settings without what does not make another engine of it."""
+    fields = type(table).model_fields
+    alone: S = table.model_copy(update={key: fields[key].default for key in _BESIDE if key in fields})
+    return alone
+
+
+def _fallback_model(row: list[Candidate[LanguageModel]]) -> LanguageModel:
+    from antiphon.engines.fallback import FallbackModel
+
+    return FallbackModel(Candidates("model", row))
+
+
+def _fallback_speaker(row: list[Candidate[Speaker]]) -> Speaker:
+    from antiphon.engines.fallback import STAYS_S, FallbackSpeaker
+
+    return FallbackSpeaker(Candidates("voice", row, stays_s=STAYS_S))
+
+
+def _fallback_transcriber(row: list[Candidate[Transcriber]]) -> Transcriber:
+    from antiphon.engines.fallback import STAYS_S, FallbackTranscriber
+
+    return FallbackTranscriber(Candidates("transcriber", row, stays_s=STAYS_S))
 
 
 def _voice_activity(settings: VoiceActivitySettings, fetched: Fetched) -> VoiceActivity:

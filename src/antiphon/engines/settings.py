@@ -9,7 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from antiphon.engines.chains import check_chain, wrong
 
 DEFAULT_MODEL = "ultravox-v0.7"
 """The language model of a call that names none."""
@@ -92,7 +94,21 @@ class ScriptedEndOfTurnSettings(Settings):
     delay_s: float = Field(default=0.0, ge=0, le=60, description="Seconds until it is known.")
 
 
-class WhisperSettings(Settings):
+class StandIn(Settings):
+    """What an engine with a fallback has in common with its like."""
+
+    fallback: str | None = Field(
+        default=None, min_length=1, description="Another one of the same kind, by name, that does the work if it fails."
+    )
+    first_answer_patience_s: float = Field(
+        default=4.0,
+        gt=0,
+        le=60,
+        description="Longest wait for its first sign of life before the fallback is asked, seconds.",
+    )
+
+
+class WhisperSettings(StandIn):
     """Whisper, embedded."""
 
     engine: Literal["whisper"] = Field(description="Whisper, in this process.")
@@ -102,11 +118,11 @@ class WhisperSettings(Settings):
     threads: int = Field(default=1, ge=1, le=64, description="Threads of computation.")
 
 
-class OpenAITranscriberSettings(OpenAIServer):
+class OpenAITranscriberSettings(StandIn, OpenAIServer):
     """`/v1/audio/transcriptions` of an OpenAI-compatible server."""
 
 
-class ScriptedTranscriberSettings(Settings):
+class ScriptedTranscriberSettings(StandIn):
     """Given texts instead of what was said."""
 
     engine: Literal["scripted"] = Field(description="Given texts, one an utterance; needs no model.")
@@ -116,7 +132,7 @@ class ScriptedTranscriberSettings(Settings):
     delay_s: float = Field(default=0.0, ge=0, le=60, description="Seconds one transcription takes.")
 
 
-class LlamaSettings(Settings):
+class LlamaSettings(StandIn):
     """A GGUF model through llama.cpp, embedded."""
 
     engine: Literal["llama"] = Field(description="A GGUF model through llama.cpp, in this process.")
@@ -136,7 +152,7 @@ class LlamaSettings(Settings):
     max_tokens: int = Field(default=300, ge=1, le=8192, description="Longest reply, in tokens.")
 
 
-class OpenAIModelSettings(OpenAIServer):
+class OpenAIModelSettings(StandIn, OpenAIServer):
     """`/v1/chat/completions` of an OpenAI-compatible server, streamed."""
 
     audio_input: bool = Field(
@@ -146,7 +162,7 @@ class OpenAIModelSettings(OpenAIServer):
     max_tokens: int = Field(default=300, ge=1, le=8192, description="Longest reply, in tokens.")
 
 
-class ScriptedModelSettings(Settings):
+class ScriptedModelSettings(StandIn):
     """Given replies."""
 
     engine: Literal["scripted"] = Field(description="Given replies; needs no model.")
@@ -170,7 +186,7 @@ class ScriptedModelSettings(Settings):
         return replies
 
 
-class Voice(Settings):
+class Voice(StandIn):
     """What all voices have in common."""
 
     description: str = Field(default="", description="What the voice is like, for those who choose one.")
@@ -244,6 +260,9 @@ class EngineSettings(Settings):
     transcriber: TranscriberSettings = Field(
         default=WhisperSettings(engine="whisper"), description="Turns the caller's speech into words."
     )
+    transcribers: dict[str, TranscriberSettings] = Field(
+        default={}, description="Transcribers for others to fall back on, by name."
+    )
     models: dict[str, ModelSettings] = Field(
         default={DEFAULT_MODEL: LlamaSettings(engine="llama")},
         min_length=1,
@@ -256,3 +275,21 @@ class EngineSettings(Settings):
         min_length=1,
         description="Voices by the name that calls use.",
     )
+
+    @model_validator(mode="after")
+    def _fallbacks_are_there(self) -> EngineSettings:
+        check_chain(self.transcribers, self.transcriber, ("transcriber",))
+        for name, transcriber in self.transcribers.items():
+            check_chain(self.transcribers, transcriber, ("transcribers", name))
+        for name, voice in self.voices.items():
+            check_chain(self.voices, voice, ("voices", name))
+        for name, model in self.models.items():
+            check_chain(self.models, model, ("models", name))
+            if model.fallback is not None and _hears(model) and not _hears(self.models[model.fallback]):
+                what = f'"{name}" hears the caller itself, so has "{model.fallback}" to; its audio_input is false'
+                raise wrong(model, ("models", name), what)
+        return self
+
+
+def _hears(model: LlamaSettings | OpenAIModelSettings | ScriptedModelSettings) -> bool:
+    return not isinstance(model, LlamaSettings) and model.audio_input
