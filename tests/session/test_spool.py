@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from structlog.testing import capture_logs
 from antiphon.session.spool import Spool
 from antiphon.store.database import Database
 from antiphon.store.ledger import Ledger
-from antiphon.store.records import StageRecord
+from antiphon.store.records import StageRecord, new_id
 from antiphon.store.repositories import Repositories
 from tests.store.samples import a_call, a_message, a_stage
 
@@ -46,6 +47,20 @@ async def test_what_was_left_behind_is_recorded(
     await Spool(tmp_path / "live").recover(ledger)
     assert await repositories.messages.of_call(stage.call_id) == tuple(messages)
     assert list((tmp_path / "live").iterdir()) == []
+
+
+async def test_a_stage_that_had_just_begun_is_recorded_with_its_messages(
+    tmp_path: Path, store: tuple[Repositories, Ledger, StageRecord]
+) -> None:
+    repositories, ledger, stage = store
+    second = replace(stage, stage_id=new_id(), index=1, settings={"systemPrompt": "You sell."})
+    spool = Spool(tmp_path / "live")
+    spool.add(a_message(stage, 0))
+    spool.add(second)
+    spool.add(a_message(second, 1))
+    await Spool(tmp_path / "live").recover(ledger)
+    assert await repositories.stages.get(stage.call_id, second.stage_id) == second
+    assert await repositories.messages.of_stage(stage.call_id, second.stage_id) == (a_message(second, 1),)
 
 
 async def test_what_is_recorded_leaves_nothing_behind(

@@ -86,6 +86,10 @@ class Duplex:
             frames.append(self._frame())
         return frames
 
+    def rest(self) -> list[bytes]:
+        """The last frames: nothing more is heard of the agent."""
+        return [self._frame() for _ in range(len(self._caller))]
+
     def _clock_s(self, now: float) -> float:
         return self._taken / self._caller_rate + now - self._came_at
 

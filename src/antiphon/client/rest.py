@@ -48,6 +48,10 @@ class Api:
         """All events of the call."""
         return await self._pages(f"/api/calls/{call_id}/events")
 
+    async def get(self, path: str) -> Any:
+        """What the server answers to ``GET path``, decoded."""
+        return await self._request("GET", path)
+
     async def ready(self) -> bool:
         """Whether ``/readyz`` says that models are loaded and warm."""
         try:

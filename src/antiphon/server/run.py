@@ -28,6 +28,7 @@ from antiphon.server.errors import where
 from antiphon.server.ports import Readiness
 from antiphon.server.sockets import CallSocket, address, listen
 from antiphon.server.watchdog import watch
+from antiphon.session.data_connections import DataConnections
 from antiphon.session.switchboard import Switchboard
 from antiphon.store.database import Database, read_server_id
 from antiphon.store.ledger import Ledger, LedgerTrouble
@@ -60,8 +61,10 @@ async def _serve(config: Config, sock: socket.socket) -> None:
         async with _database(config) as database, Ledger(database, on_trouble=_tell_trouble) as ledger:
             store = Repositories.of(database)
             turns, most = config.turns.settings(), config.limits.max_calls
-            http = HttpCaller(Reach(config.tools.allow_private, config.tools.allowed))
-            switchboard = Switchboard(engines, store, ledger, config.recordings_dir, turns, most, http)
+            reach = Reach(config.tools.allow_private, config.tools.allowed)
+            http, data_connections = HttpCaller(reach), DataConnections(reach)
+            recordings = config.recordings_dir
+            switchboard = Switchboard(engines, store, ledger, recordings, turns, most, http, data_connections)
             await switchboard.start()
             try:
                 await _serve_calls(config, sock, store, engines, switchboard)

@@ -10,6 +10,7 @@ import structlog
 
 from antiphon.call import events as ev
 from antiphon.engines.protocols import LISTENING_RATE, EndOfTurn, Samples
+from antiphon.engines.written import ends_of
 from antiphon.errors import EngineError
 from antiphon.session.listener import Listener, Utterance
 from antiphon.session.mending import mended
@@ -92,7 +93,7 @@ class Inquiries:
             _log.exception("transcriber_broke")
             self._report(ev.TranscriptionFailed(self._now(), number, revision, "the transcriber broke"))
         else:
-            self._report(ev.Transcribed(self._now(), number, revision, mended(text)))
+            self._report(ev.Transcribed(self._now(), number, revision, mended(text), ends_of(text)))
 
     async def _judge(self, end_of_turn: EndOfTurn, audio: Samples, number: int, revision: int) -> None:
         probability: float | None = None

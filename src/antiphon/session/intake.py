@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
+from typing import Protocol
 
 import structlog
 
 from antiphon import metrics
+from antiphon.audio.pcm import Samples
 from antiphon.call import events as ev
 from antiphon.call.ends import EndReason
 from antiphon.call.messages import CallEvent, Debug, Pong, Severity
@@ -17,9 +20,8 @@ from antiphon.media.protocol import AudioIn, Closed, Medium, TextIn
 from antiphon.session.invoker import Invoker
 from antiphon.session.listener import Listener
 from antiphon.session.outlet import Outlet, Participant
-from antiphon.session.tape import Tape
 from antiphon.wire.events import event_of
-from antiphon.wire.incoming import Incoming, Ping, ToolResult, parse
+from antiphon.wire.incoming import Incoming, Ping, ToolResult, UserTextMessage, parse
 
 MOST_REJECTED_LOGGED = 20
 """Bad messages of one participant that are noted as call events; the rest are only counted."""
@@ -36,8 +38,21 @@ UNSCORED_PATIENCE_S = 0.5
 _log = structlog.get_logger(__name__)
 
 
+class Track(Protocol):
+    """Takes both sides of a call as they are said and heard."""
+
+    def caller(self, samples: Samples, now: float) -> None:
+        """The caller's next samples, as they came in."""
+
+    def agent(self, samples: Samples, now: float) -> None:
+        """The agent's samples that were heard up to ``now``."""
+
+
 class Intake:
-    """Turns what comes in into events of the core, given to ``feed``. Results of tools go to ``invoker``."""
+    """Turns what comes in into events of the core, given to ``feed``.
+
+    Results of tools go to ``invoker``, the caller's samples to ``tracks``, too.
+    """
 
     def __init__(
         self,
@@ -48,7 +63,7 @@ class Intake:
         now: Callable[[], float],
         call_id: str,
         invoker: Invoker | None = None,
-        tape: Tape | None = None,
+        tracks: Sequence[Track] = (),
     ) -> None:
         self._medium = medium
         self._listener = listener
@@ -57,7 +72,7 @@ class Intake:
         self._now = now
         self._call_id = call_id
         self._invoker = invoker
-        self._tape = tape
+        self._tracks = tracks
         self._overflowed = False
 
     async def read(self) -> None:
@@ -88,6 +103,8 @@ class Intake:
 
     def take(self, message: Incoming, sender: Participant) -> None:
         """A data message from ``sender``, who gets the answer where there is one."""
+        if isinstance(message, UserTextMessage) and message.by_old_name and not sender.is_client:
+            message = replace(message, urgency=ev.Urgency.LATER)  # as the old protocol had it: docs/data-connections.md
         match message:
             case Ping(timestamp=timestamp):
                 sender.tell(Pong(timestamp))
@@ -124,8 +141,8 @@ class Intake:
 
     def _hear(self, data: bytes) -> None:
         samples = self._listener.hear(data, self._now() - self._outlet.joined_at)
-        if self._tape is not None:
-            self._tape.caller(samples, self._now())
+        for track in self._tracks:
+            track.caller(samples, self._now())
         if self._listener.samples_dropped and not self._overflowed:
             self._overflowed = True
             text = "Audio comes in faster than real time; what is more than 10 s ahead is dropped."

@@ -1,9 +1,10 @@
-"""Carries out the tools of one call: over HTTP, by the client, or built in. Whatever happens, an outcome comes back."""
+"""Carries out the tools of one call: over HTTP, by who takes part in it, or built in. An outcome always comes back."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -28,6 +29,15 @@ from antiphon.wire.incoming import ToolResult
 _log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class _Awaited:
+    """A use of a tool whose result is to come from somebody outside."""
+
+    name: str
+    kind: InvocationKind
+    timer: asyncio.TimerHandle
+
+
 class Invoker:
     """Uses tools once each, and reports ``ToolReturned`` for every use.
 
@@ -50,7 +60,11 @@ class Invoker:
         self._play = play
         self._report = report
         self._now = now
-        self._awaited: dict[str, tuple[str, asyncio.TimerHandle]] = {}
+        self._awaited: dict[str, _Awaited] = {}
+
+    def use(self, tools: CallTools) -> None:
+        """A stage with other tools has begun. What runs by then goes on."""
+        self._tools = {tool.spec.name: tool for tool in tools.tools}
 
     def invoke(self, request: ToolRequest, spec: ToolSpec, facts: CallFacts) -> None:
         """Begin to use a tool. ``facts``: as they are for whoever wants it used, now."""
@@ -61,42 +75,52 @@ class Invoker:
             case ClientImplementation():
                 self._ask("client_tool_invocation", tool, request, facts)
             case DataConnectionImplementation():
-                text = f"{spec.name} is not available: the call has no data connection."
-                self._returned(request, ToolOutcome(text, failed=True, error_details=text))
+                self._ask("data_connection_tool_invocation", tool, request, facts)
             case BuiltIn():
                 self._spawn(self._guarded(request, self._built_in(tool, request, facts)))
 
     def result(self, message: ToolResult) -> None:
-        """A result came from the client. Whether anybody waits for it is the core's to say."""
-        name, timer = self._awaited.pop(message.invocation_id, ("", None))
-        if timer is not None:
-            timer.cancel()
-        outcome = outcome_of(message, name)
+        """A result came from whoever was asked. Whether anybody waits for it is the core's to say."""
+        awaited = self._awaited.pop(message.invocation_id, None)
+        if awaited is not None:
+            awaited.timer.cancel()
+            self._outlet.withdraw(awaited.kind, message.invocation_id)
+        outcome = outcome_of(message, awaited.name if awaited is not None else "")
         self._report(ev.ToolReturned(self._now(), message.invocation_id, outcome))
 
     def close(self) -> None:
         """The call is over: nobody waits any more."""
-        for _, timer in self._awaited.values():
-            timer.cancel()
+        for awaited in self._awaited.values():
+            awaited.timer.cancel()
         self._awaited.clear()
 
     def _ask(self, kind: InvocationKind, tool: CallTool, request: ToolRequest, facts: CallFacts) -> None:
         if not self._outlet.reaches(kind):
-            text = f"{tool.spec.name} is not available: the client has turned tool invocations off."
-            self._returned(request, ToolOutcome(text, failed=True, error_details=text))
+            self._returned(request, outcomes.failed(f"{tool.spec.name} is not available: {self._why_nobody(kind)}."))
             return
         prepared = arguments.client_parameters(tool, request.arguments, facts)
         if isinstance(prepared, ToolOutcome):
             self._returned(request, prepared)
             return
         spec = tool.spec
-        expire = asyncio.get_running_loop().call_later(spec.timeout_s, self._expire, request, spec)
-        self._awaited[request.invocation] = (spec.name, expire)
+        expire = asyncio.get_running_loop().call_later(spec.timeout_s, self._expire, kind, request, spec)
+        self._awaited[request.invocation] = _Awaited(spec.name, kind, expire)
         self._outlet.ask(kind, spec.name, request.invocation, prepared)
 
-    def _expire(self, request: ToolRequest, spec: ToolSpec) -> None:
+    def _expire(self, kind: InvocationKind, request: ToolRequest, spec: ToolSpec) -> None:
         self._awaited.pop(request.invocation, None)
-        self._returned(request, outcomes.timed_out(spec.name, spec.timeout_s))
+        if self._outlet.withdraw(kind, request.invocation):
+            text = f'The tool "{spec.name}" could not be reached: the data connection is down or too slow.'
+            self._returned(request, outcomes.failed(text, f"{text} It was for {spec.timeout_s:g} seconds."))
+        else:
+            self._returned(request, outcomes.timed_out(spec.name, spec.timeout_s))
+
+    def _why_nobody(self, kind: InvocationKind) -> str:
+        if kind == "client_tool_invocation":
+            return "the client has turned tool invocations off"
+        if self._outlet.has_data_connection:
+            return "the data connection has turned tool invocations off"
+        return "the call has no data connection"
 
     async def _built_in(self, tool: CallTool, request: ToolRequest, facts: CallFacts) -> ToolOutcome:
         done = built_in.carry_out(tool, request.arguments, facts)

@@ -79,7 +79,8 @@ class Listener:
         self._framer = Framer(ACTIVITY_FRAME)
         self._stream = activity.open(self._scored)
         self._transcriber = transcriber
-        self._language = language
+        self.language = language
+        """What the caller speaks, as far as is known: for utterances from now on."""
         self._on_frame = on_frame
         self._unscored: deque[Samples] = deque()
         self._recent: deque[tuple[Samples, float]] = deque(maxlen=PRE_ROLL_FRAMES)
@@ -120,7 +121,7 @@ class Listener:
 
     def _open_transcription(self) -> Transcription | None:
         try:
-            return self._transcriber.open(self._language)
+            return self._transcriber.open(self.language)
         except Exception:
             _log.exception("transcriber_broke")
             return None

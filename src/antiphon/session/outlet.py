@@ -16,15 +16,22 @@ InvocationKind: TypeAlias = Literal["client_tool_invocation", "data_connection_t
 class Participant:
     """Somebody who takes part in a call by data messages: the client, or the far end of the data connection.
 
-    ``send(message)`` neither waits nor raises. ``enabled`` says which messages this one is sent.
+    ``send(message)`` neither waits nor raises. ``enabled`` says which messages this one is sent. ``withdraw`` takes an
+    invocation back that still waits to be sent, and says whether it did.
     """
 
     def __init__(
-        self, send: Callable[[dict[str, Any]], None], enabled: EnabledDataMessages, *, is_client: bool = True
+        self,
+        send: Callable[[dict[str, Any]], None],
+        enabled: EnabledDataMessages,
+        *,
+        is_client: bool = True,
+        withdraw: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self._send = send
         self._enabled = enabled
         self.is_client = is_client
+        self.withdraw = withdraw
         self.rejected = 0
         """Messages of theirs that could not be taken."""
 
@@ -84,6 +91,17 @@ class Outlet:
         for participant in (self.client, *self._others):
             if participant.wants(kind):
                 participant.ask(kind, name, invocation, parameters)
+
+    def withdraw(self, kind: InvocationKind, invocation: str) -> bool:
+        """Nobody is to use the tool any more. True where nobody was ever sent the invocation."""
+        asked = [participant for participant in (self.client, *self._others) if participant.wants(kind)]
+        withdrawn = [participant.withdraw(invocation) for participant in asked]
+        return all(withdrawn)
+
+    @property
+    def has_data_connection(self) -> bool:
+        """Whether somebody takes part beside the client."""
+        return bool(self._others)
 
     def reaches(self, kind: InvocationKind) -> bool:
         """Whether anybody is told of such invocations."""

@@ -26,7 +26,7 @@ class CallEngines:
 
 @dataclass(frozen=True, slots=True)
 class CallTools:
-    """The tools of one call, and what using them takes.
+    """The tools of one stage of a call, and what using them takes.
 
     ``spawn`` starts work that may outlive the call: a request that was sent is not taken back because the caller
     hung up.
@@ -37,6 +37,16 @@ class CallTools:
     spawn: Callable[[Coroutine[Any, Any, None]], object]
     stage_id: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class StageParts:
+    """What a session needs for a stage that begins: its voice (``None``: as before), its tools, what to note."""
+
+    speaker: Speaker | None
+    language: str | None
+    tools: CallTools
+    notes: tuple[CallEvent, ...] = ()
 
 
 class Chronicle(Protocol):

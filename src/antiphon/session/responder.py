@@ -87,6 +87,10 @@ class Responder:
         self._work: dict[int, _Work] = {}
         self._priming: asyncio.Task[None] | None = None
 
+    def use(self, speaker: Speaker) -> None:
+        """Another voice, from the next reply on."""
+        self._speaker = speaker
+
     def prime(self, prompt: Prompt) -> None:
         """Let the model read ahead, where it can. Only the latest prompt is of use."""
         if isinstance(self._model, Primable):
@@ -177,12 +181,13 @@ class Responder:
             self._report(ev.GenerationEnded(self._now(), reply))
 
     async def _speak_all(self, reply: int, work: _Work) -> None:
-        resampler = LiveResampler(self._speaker.sample_rate, self._output_rate)
+        speaker = self._speaker
+        resampler = LiveResampler(speaker.sample_rate, self._output_rate)
         clause = 0
         try:
             while (item := await work.clauses.get()) is not None:
                 clause, text = item
-                await self._speak_clause(reply, work, resampler, clause, text)
+                await self._speak_clause(reply, work, speaker, resampler, clause, text)
         except EngineError as error:
             self._fail(reply, work, clause, str(error))
         except Exception:
@@ -196,7 +201,9 @@ class Responder:
             work.writer.cancel()
         self._report(ev.SpeakingFailed(self._now(), reply, clause, reason))
 
-    async def _speak_clause(self, reply: int, work: _Work, resampler: LiveResampler, clause: int, text: str) -> None:
+    async def _speak_clause(
+        self, reply: int, work: _Work, speaker: Speaker, resampler: LiveResampler, clause: int, text: str
+    ) -> None:
         made = voiced = 0
 
         def took(samples: Samples, ended: bool) -> None:
@@ -206,7 +213,7 @@ class Responder:
             made += self._give(work, samples)
             self._report(ev.SpeechMade(self._now(), reply, clause, made, ended, voiced))
 
-        async with _closing(self._speaker.speak(text)) as sound:
+        async with _closing(speaker.speak(text)) as sound:
             async for samples in sound:
                 await self._wait_for_room(work)
                 took(resampler.push(samples), False)

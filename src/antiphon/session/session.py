@@ -16,9 +16,12 @@ from antiphon.call import events as ev
 from antiphon.call.call import Call
 from antiphon.call.ends import EndReason
 from antiphon.call.settings import CallSettings
+from antiphon.call.tools import ToolOutcome
 from antiphon.media.protocol import Medium
+from antiphon.session.data_connections import CallDataConnection
+from antiphon.session.data_participant import DataParticipant
 from antiphon.session.inquiries import Inquiries
-from antiphon.session.intake import Intake
+from antiphon.session.intake import Intake, Track
 from antiphon.session.invoker import Invoker
 from antiphon.session.listener import Listener
 from antiphon.session.outlet import Outlet, Participant
@@ -26,6 +29,7 @@ from antiphon.session.pacer import Pacer
 from antiphon.session.parts import CallEngines, CallTools, Chronicle
 from antiphon.session.player import Player
 from antiphon.session.responder import Responder
+from antiphon.session.stages import StageMaker
 from antiphon.session.tape import Tape
 from antiphon.tools.definition import CallFacts
 from antiphon.wire.incoming import Incoming
@@ -49,6 +53,8 @@ class Session:
         client_buffer_ms: int,
         recording: RecordingWriter | None = None,
         tools: CallTools | None = None,
+        stages: StageMaker | None = None,
+        data_connection: CallDataConnection | None = None,
     ) -> None:
         self._settings = settings
         self._engines = engines
@@ -56,6 +62,11 @@ class Session:
         self._chronicle = chronicle
         self._outlet = Outlet(Participant(medium.send_message, enabled), chronicle, self._now)
         self._tape = Tape(recording, settings.call_id) if recording is not None else None
+        self._data: DataParticipant | None = None
+        if data_connection is not None:
+            rates = medium.input_rate, medium.output_rate
+            self._data = DataParticipant(data_connection, self._outlet, pacer, *rates, self._now)
+        self._tracks: list[Track] = [track for track in (self._tape, self._data) if track is not None]
         self._core = Call(settings)
         self._inbox: deque[ev.Event] = deque()
         self._busy = False
@@ -68,7 +79,7 @@ class Session:
             pacer,
             medium.send_audio,
             lambda reply, position: self._feed(ev.PlayoutAdvanced(self._now(), reply, position)),
-            self._record_heard if recording is not None else None,
+            self._record_heard if recording is not None or (self._data is not None and self._data.hears) else None,
             self._break,
             lambda: medium.backed_up,
         )
@@ -78,6 +89,8 @@ class Session:
         self._responder: Responder | None = None
         self._inquiries: Inquiries | None = None
         self._tools = tools
+        self._stages = stages
+        self._tasks: asyncio.TaskGroup | None = None
         self._invoker: Invoker | None = None
         self._intake: Intake | None = None
 
@@ -111,6 +124,7 @@ class Session:
         self._when_begun(lambda _: self._feed(ev.EndRequested(self._now(), reason, close_code, text)))
 
     def _begin(self, tasks: asyncio.TaskGroup) -> Intake:
+        self._tasks = tasks
         self._responder = Responder(
             self._engines.model,
             self._engines.speaker,
@@ -131,8 +145,10 @@ class Session:
             self._now,
             self._settings.call_id,
             self._invoker,
-            self._tape,
+            self._tracks,
         )
+        if self._data is not None:
+            self._data.begin(self._intake)
         self._feed(ev.Joined(self._now()))
         early, self._early = self._early, []
         for work in early:
@@ -250,9 +266,32 @@ class Session:
             case act.Invoke(request=request, spec=spec):
                 if self._invoker is not None:
                     self._invoker.invoke(request, spec, self._facts())
+            case act.PrepareStage(invocation=invocation, outcome=outcome):
+                if self._tasks is not None and self._stages is not None:
+                    self._tasks.create_task(self._prepare_stage(self._stages, invocation, outcome))
+            case act.BeginStage(stage_id=stage_id, ordinal=ordinal):
+                self._begin_stage(stage_id, ordinal)
             case act.End():
                 if self._ended is not None and not self._ended.done():
                     self._ended.set_result(action)
+
+    async def _prepare_stage(self, stages: StageMaker, invocation: str, outcome: ToolOutcome) -> None:
+        prepared = await stages.prepare(outcome, self._core.call_state)
+        self._feed(ev.StagePrepared(self._now(), invocation, prepared))
+
+    def _begin_stage(self, stage_id: str, ordinal: int) -> None:
+        """Another voice, language and tools from here on."""
+        assert self._stages is not None
+        assert self._responder is not None
+        assert self._invoker is not None
+        parts = self._stages.begin(stage_id, ordinal, self._core.messages)
+        if parts.speaker is not None:
+            self._responder.use(parts.speaker)
+        self._listener.language = parts.language
+        self._tools = parts.tools
+        self._invoker.use(parts.tools)
+        for note in parts.notes:
+            self._outlet.note(note)
 
     # Small things
 
@@ -269,8 +308,8 @@ class Session:
         )
 
     def _record_heard(self, samples: Samples) -> None:
-        if self._tape is not None:
-            self._tape.agent(samples, self._now())
+        for track in self._tracks:
+            track.agent(samples, self._now())
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
@@ -285,6 +324,8 @@ class Session:
             self._invoker.close()
         if self._tape is not None:
             self._tape.close()
+        if self._data is not None:
+            self._data.end()
 
 
 class _CallOver(Exception):

@@ -17,11 +17,11 @@ import structlog
 from pydantic import TypeAdapter, ValidationError
 
 from antiphon.store.ledger import Ledger
-from antiphon.store.records import MessageRecord
+from antiphon.store.records import MessageRecord, StageRecord
 
 FLUSH_PATIENCE_S = 30.0
 
-_MESSAGE = TypeAdapter(MessageRecord)
+_LINE: TypeAdapter[MessageRecord | StageRecord] = TypeAdapter(MessageRecord | StageRecord)
 _log = structlog.get_logger(__name__)
 
 
@@ -32,12 +32,12 @@ class Spool:
         self._folder = folder
         self._files: dict[str, int] = {}
 
-    def add(self, message: MessageRecord) -> None:
-        """Write a message; it is there when this returns."""
+    def add(self, line: MessageRecord | StageRecord) -> None:
+        """Write a message, or the stage that the next ones belong to; it is there when this returns."""
         try:
-            os.write(self._file(message.call_id), _MESSAGE.dump_json(message) + b"\n")
+            os.write(self._file(line.call_id), _LINE.dump_json(line) + b"\n")
         except OSError as error:
-            _log.error("spool_failed", call_id=message.call_id, error=error.strerror)
+            _log.error("spool_failed", call_id=line.call_id, error=error.strerror)
 
     def close(self, call_id: str, *, recorded: bool) -> None:
         """The call is over. Where everything of it is on record, its file is removed."""
@@ -54,9 +54,12 @@ class Spool:
         To be run before any call is served. Files stay where the ledger cannot write, for the next start.
         """
         found = await asyncio.to_thread(self._left_behind)
-        for messages in found.values():
-            for message in messages:
-                ledger.append_message(message)
+        for lines in found.values():
+            for line in lines:
+                if isinstance(line, StageRecord):
+                    ledger.append_stage(line)
+                else:
+                    ledger.append_message(line)
         try:
             await asyncio.wait_for(ledger.flush(), FLUSH_PATIENCE_S)
         except TimeoutError:
@@ -65,7 +68,7 @@ class Spool:
             with contextlib.suppress(OSError):
                 path.unlink()
 
-    def _left_behind(self) -> dict[Path, list[MessageRecord]]:
+    def _left_behind(self) -> dict[Path, list[MessageRecord | StageRecord]]:
         return {path: list(_read(path)) for path in self._folder.glob("*.jsonl")}
 
     def _path(self, call_id: str) -> Path:
@@ -80,13 +83,13 @@ class Spool:
         return file
 
 
-def _read(path: Path) -> list[MessageRecord]:
+def _read(path: Path) -> list[MessageRecord | StageRecord]:
     """The whole lines of a file; the last may have been cut off in the middle."""
-    messages = []
+    lines: list[MessageRecord | StageRecord] = []
     try:
         for line in path.read_bytes().splitlines():
             with contextlib.suppress(ValidationError):
-                messages.append(_MESSAGE.validate_json(line))
+                lines.append(_LINE.validate_json(line))
     except OSError as error:
         _log.error("spool_unreadable", error=error.strerror)
-    return messages
+    return lines

@@ -24,9 +24,11 @@ from antiphon.errors import InvalidRequest, JoinRefused, NotFound, Overloaded, W
 from antiphon.media.protocol import Medium
 from antiphon.session.assembly import engines_of, settings_of
 from antiphon.session.chronicle import LedgerChronicle, event_records, initial_messages
+from antiphon.session.data_connections import DataConnections
 from antiphon.session.pacer import Pacer
 from antiphon.session.session import Session
 from antiphon.session.spool import Spool
+from antiphon.session.stages import StageMaker
 from antiphon.session.toolbox import Toolbox, tool_records
 from antiphon.session.voices import VoiceChoice, Voices
 from antiphon.store.ledger import Ledger
@@ -77,6 +79,7 @@ class Switchboard:
         turns: TurnSettings,
         max_live_calls: int,
         http: HttpCaller | None = None,
+        data_connections: DataConnections | None = None,
     ) -> None:
         self._engines = engines
         self._repositories = repositories
@@ -93,6 +96,7 @@ class Switchboard:
         self._timeouts: dict[str, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._http = http or HttpCaller()
+        self._data_connections = data_connections or DataConnections()
         self._toolbox = Toolbox(repositories, self._http, self._spawn)
         self._voices = Voices(engines, self._http)
         self._closing = False
@@ -121,6 +125,7 @@ class Switchboard:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._http.aclose()
+        self._data_connections.close()
 
     @staticmethod
     def _stop(session: Session) -> None:
@@ -259,13 +264,13 @@ class Switchboard:
         switched = switches(request)
         settings = replace(
             settings,
-            tools=tuple(tool.spec for tool in tools.tools) if tools is not None else (),
+            tools=tuple(tool.spec for tool in tools.tools),
             backchannels=switched.backchannels,
             judges_turns=settings.judges_turns and switched.end_of_turn,
         )
-        chronicle = LedgerChronicle(
-            self._ledger, self._spool, call.call_id, call.current_stage_id or "", len(request.initial_messages)
-        )
+        stage_id = call.current_stage_id or ""
+        initial = initial_messages(request, call.call_id, stage_id)
+        chronicle = LedgerChronicle(self._ledger, self._spool, call.call_id, stage_id, initial)
         recording = (
             RecordingWriter(self.recording_folder(call.call_id), medium.input_rate, medium.output_rate)
             if call.recording_enabled
@@ -281,6 +286,8 @@ class Switchboard:
             ticket.medium.client_buffer_size_ms,
             recording,
             tools,
+            StageMaker(call, call.request, self._voices, self._toolbox, tools, chronicle),
+            self._data_connections.of(request, call.call_id, self._spawn),
         )
 
     # Live calls

@@ -52,11 +52,9 @@ class Toolbox:
         """Nobody joined it."""
         self._waiting.pop(call_id, None)
 
-    def take(self, call: CallRecord, metadata: dict[str, str]) -> CallTools | None:
-        """The tools of a call that is served now; ``None`` where it has none."""
+    def take(self, call: CallRecord, metadata: dict[str, str]) -> CallTools:
+        """The tools of a call that is served now."""
         tools = self._waiting.pop(call.call_id, ())
-        if not tools:
-            return None
         return CallTools(tools, self._http, self._spawn, call.current_stage_id or "", metadata)
 
     async def _durable(self, tool_id: str | None, name: str | None) -> DurableTool | None:

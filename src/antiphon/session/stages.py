@@ -1,0 +1,128 @@
+"""The stages of one call, from what a tool asks for to the stage that has begun."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+
+from antiphon.call.history import KeptMessage
+from antiphon.call.messages import CallEvent, Severity
+from antiphon.call.stages import Stage
+from antiphon.call.tools import ToolOutcome
+from antiphon.errors import RequestError
+from antiphon.session.chronicle import LedgerChronicle, initial_messages
+from antiphon.session.parts import CallTools, StageParts
+from antiphon.session.toolbox import Toolbox, tool_records
+from antiphon.session.voices import VoiceChoice, Voices
+from antiphon.store.records import CallRecord, MessageRecord, StageRecord, new_id
+from antiphon.wire.initial_messages import chat_messages
+from antiphon.wire.stage_request import StageRequest, parse_stage_request
+
+MOST_IGNORED_NAMED = 10
+"""Properties that a stage cannot change and that an event names."""
+
+_SOUND = frozenset({"voice", "externalVoice", "voiceOverrides", "languageHint"})
+"""Properties that decide how the agent sounds."""
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """Everything of a stage that may begin."""
+
+    asked: StageRequest
+    record: StageRecord
+    tools: CallTools
+    notes: tuple[CallEvent, ...]
+
+
+class StageMaker:
+    """Makes stages of what tools ask for, and begins them. One a call."""
+
+    def __init__(
+        self,
+        call: CallRecord,
+        settings: Mapping[str, Any],
+        voices: Voices,
+        toolbox: Toolbox,
+        tools: CallTools,
+        chronicle: LedgerChronicle,
+    ) -> None:
+        """``settings``: the call's request as JSON, which the first stage is made of."""
+        self._call = call
+        self._settings = settings
+        self._voices = voices
+        self._toolbox = toolbox
+        self._tools = tools
+        self._chronicle = chronicle
+        self._count = 1
+        self._prepared: dict[str, _Prepared] = {}
+
+    async def prepare(self, outcome: ToolOutcome, state: Mapping[str, Any]) -> ToolOutcome:
+        """The outcome with its stage, or a failure that says what was wrong. ``state``: the call's, as it is now."""
+        try:
+            prepared = await self._prepare(outcome, state)
+        except RequestError as error:
+            return _failed(f"{error.detail}\n{outcome.text}")
+        except Exception as error:
+            _log.exception("stage_broke", call_id=self._call.call_id)
+            return _failed(f"{type(error).__name__} in the server")
+        asked, request = prepared.asked, prepared.asked.request
+        stage = Stage(
+            stage_id=prepared.record.stage_id,
+            system_prompt=request.system_prompt or "",
+            temperature=request.temperature,
+            language=request.language_hint,
+            tools=tuple(tool.spec for tool in prepared.tools.tools),
+            messages=chat_messages(request.initial_messages) if "initialMessages" in asked.given else None,
+            state=request.initial_state if "initialState" in asked.given else None,
+        )
+        self._prepared[stage.stage_id] = prepared
+        return replace(outcome, text=asked.result, stage=stage)
+
+    async def _prepare(self, outcome: ToolOutcome, state: Mapping[str, Any]) -> _Prepared:
+        asked = parse_stage_request(outcome.text, self._settings)
+        request, call = asked.request, self._call
+        notes = self._voices.choose(VoiceChoice.of(request)).notes if asked.given & _SOUND else ()
+        if asked.ignored:
+            names = ", ".join(asked.ignored[:MOST_IGNORED_NAMED])
+            text = f"A stage cannot change these properties of a call, and did not: {names[:200]}"
+            notes = (*notes, CallEvent(Severity.WARNING, "stage_property_ignored", text))
+        tools = self._tools.tools
+        if "selectedTools" in asked.given:
+            tools = await self._toolbox.select(request)
+        settings = request.to_json()
+        if "initialState" not in asked.given:
+            settings["initialState"] = {**state, **(outcome.state_update or {})}
+        stage_id = new_id()
+        record = StageRecord(stage_id, call.call_id, 0, datetime.now(UTC), call.model, settings)
+        return _Prepared(asked, record, replace(self._tools, tools=tools, stage_id=stage_id), notes)
+
+    def begin(self, stage_id: str, ordinal: int, said: Sequence[KeptMessage]) -> StageParts:
+        """The stage begins. ``said``: all of the call's messages; those from ``ordinal`` on are the stage's own."""
+        prepared = self._prepared[stage_id]
+        self._prepared.clear()
+        asked = prepared.asked
+        record = replace(prepared.record, index=self._count, created=datetime.now(UTC))
+        self._count += 1
+        first: list[MessageRecord] | None = None
+        if "initialMessages" in asked.given:
+            first = initial_messages(asked.request, record.call_id, stage_id)
+        tools = tool_records(record.call_id, stage_id, prepared.tools.tools)
+        self._chronicle.begin_stage(record, tools, first, said, ordinal)
+        # What the next stage takes over; its state is the call's own by then.
+        self._settings = asked.request.to_json()
+        self._tools = prepared.tools
+        choice = VoiceChoice.of(asked.request)
+        speaker = self._voices.speaker(record.call_id, choice) if asked.given & _SOUND else None
+        return StageParts(speaker, asked.request.language_hint, prepared.tools, prepared.notes)
+
+
+def _failed(details: str) -> ToolOutcome:
+    text = "The new stage could not be begun; the conversation goes on as it is."
+    return ToolOutcome(text, failed=True, error_details=details)
