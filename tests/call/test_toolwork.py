@@ -228,3 +228,37 @@ def test_a_tool_waits_until_its_words_are_heard_and_the_agent_thinks_while_it_ru
 def test_a_precomputable_tool_begins_with_its_words() -> None:
     stage = scene(tool(precomputable=True)).run(30.0)
     assert stage.time_of(lambda a: isinstance(a, act.Invoke)) <= stage.time_of(lambda a: isinstance(a, act.Play)) + 0.1
+
+
+def test_a_result_that_changes_the_calls_state_carries_what_it_is_from_then_on() -> None:
+    first, second = tool("first"), tool("second")
+    stage = scene(first, second, words="", wants=("first", "second"), tool_s=None).run(2.8)
+    one, two = (action.request.invocation for _, action in stage.log if isinstance(action, act.Invoke))
+    stage.feed(ev.ToolReturned(stage.now, two, ToolOutcome("b", state_update={"x": 2, "y": {"z": 1}})))
+    assert stage.call.call_state == {"x": 2, "y": {"z": 1}}  # before the other has answered
+    stage.feed(ev.ToolReturned(stage.now, one, ToolOutcome("a", state_update={"x": 1})))
+    states = {message.request.name: message.state for message in results(stage)}
+    assert states == {"first": {"x": 1, "y": {"z": 1}}, "second": {"x": 2, "y": {"z": 1}}}
+    assert stage.call.call_state == states["first"]
+
+
+def test_a_result_that_changes_nothing_says_nothing_of_the_state() -> None:
+    stage = scene(words="", outcomes={"look": ToolOutcome("a", state_update={})}).run(12.0)
+    assert [message.state for message in results(stage)] == [None]
+
+
+def test_a_result_dropped_with_its_words_changes_no_state() -> None:
+    ahead = tool(precomputable=True)
+    stage = interrupted(scene(ahead, interrupt=True, outcomes={"look": ToolOutcome("a", state_update={"x": 1})}))
+    assert stage.events("tool_result_dropped")
+    assert stage.call.call_state == {}
+
+
+def results(stage: Stage) -> list[ToolMessage]:
+    return [
+        action.message
+        for _, action in stage.log
+        if isinstance(action, act.Keep)
+        and isinstance(action.message, ToolMessage)
+        and action.message.role == "tool_result"
+    ]

@@ -55,7 +55,7 @@ class Call:
     @property
     def call_state(self) -> Mapping[str, Any]:
         """What tools read and change."""
-        return self._talk.call_state
+        return self._talk.tools.state
 
     @property
     def deadline(self) -> float | None:

@@ -90,7 +90,6 @@ class Conversation(Turns):
     def _react(self, at: float, settled: list[Invocation]) -> None:
         """All tools have answered: hang up, or change the stage where they want it, and speak or listen."""
         verdict = judge(settled)
-        self.call_state.update(verdict.state)
         if verdict.hang_up is not None:
             self._hang_up(at, verdict.hang_up)
             return

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from bisect import insort
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from antiphon.call.messages import Modality, Role
 from antiphon.call.prompt import ChatMessage as ChatMessage
@@ -56,6 +57,8 @@ class ToolMessage:
     error_details: str | None
     audio_span: Span
     wall_span: Span
+    state: Mapping[str, Any] | None = None
+    """The call's state, where this result has changed it."""
 
 
 KeptMessage: TypeAlias = SpokenMessage | ToolMessage

@@ -28,7 +28,7 @@ class Joint:
         self.stage = Stage("", settings.system_prompt, settings.temperature, settings.language, settings.tools)
         self.history = History(settings.call_id, settings.system_prompt, settings.initial_messages, settings.tools)
         self.tools = Toolwork(settings.tools, self.history, out)
-        self.call_state = dict(settings.initial_state)
+        self.tools.state = dict(settings.initial_state)
         self.turn = CallerTurn(settings.vad, settings.turns, judged=settings.judges_turns)
         self.hearing = Hearing(settings.judges_turns)
         self.floor = Floor(self.history, settings.output_rate, out)
@@ -101,7 +101,7 @@ class Joint:
         self.history.begin_stage(stage)
         self.tools.specs = stage.tools
         if stage.state is not None:
-            self.call_state = dict(stage.state)
+            self.tools.state = dict(stage.state)
         self.floor.drop_draft()
         self.out.append(BeginStage(stage.stage_id, self.history.next_ordinal))
         self.log(Severity.INFO, "stage_begun", "A new stage of the call has begun.", stageId=stage.stage_id)

@@ -68,9 +68,8 @@ class Invocation:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What follows from tools that are over: changes of the call's state, the end, new stages, an answer."""
+    """What follows from tools that are over: the end, new stages, an answer."""
 
-    state: dict[str, Any]
     hang_up: ToolOutcome | None
     stages: tuple[Stage, ...]
     speaks: bool
@@ -81,19 +80,17 @@ def judge(settled: list[Invocation]) -> Verdict:
 
     The agent speaks if any of them wants it to.
     """
-    state: dict[str, Any] = {}
     hang_up: ToolOutcome | None = None
     speaks = False
     for one in settled:
         if (outcome := one.outcome) is None:
             continue
-        state.update(outcome.state_update or {})
         if outcome.response_type is ResponseType.HANG_UP:
             hang_up = hang_up or outcome
         reaction = outcome.reaction or (one.spec.reaction if one.spec else Reaction.SPEAKS)
         speaks = speaks or reaction is Reaction.SPEAKS or (reaction is Reaction.SPEAKS_ONCE and not one.spoke)
     stages = tuple(one.outcome.stage for one in settled if one.outcome and one.outcome.stage)
-    return Verdict(state, hang_up, stages, speaks)
+    return Verdict(hang_up, stages, speaks)
 
 
 class Toolwork:
@@ -107,6 +104,8 @@ class Toolwork:
         self._over: deque[str] = deque(maxlen=REMEMBERED)
         self._static: deque[str] = deque(maxlen=REMEMBERED)
         self._settled: list[Invocation] = []
+        self.state: dict[str, Any] = {}
+        """What tools keep from one use to the next."""
         self.audio_s = 0.0
         self.joined_at = 0.0
 
@@ -246,11 +245,12 @@ class Toolwork:
         del self._open[one.request.invocation]
         self._over.append(one.request.invocation)
         span, wall = self._spans(one, at)
-        self._keep(
-            ToolMessage(
-                ToolRole.RESULT, one.result_ordinal, one.request, outcome.text, outcome.error_details, span, wall
-            )
-        )
+        changed: dict[str, Any] | None = None
+        if outcome.state_update:
+            self.state.update(outcome.state_update)
+            changed = dict(self.state)
+        text, details = outcome.text, outcome.error_details
+        self._keep(ToolMessage(ToolRole.RESULT, one.result_ordinal, one.request, text, details, span, wall, changed))
         self._out.append(Emit(ToolUsed(one.request.name, one.request.invocation)))
         if outcome.failed:
             self._note(Severity.WARNING, "tool_failed", f"{one.request.name}: {outcome.text}")

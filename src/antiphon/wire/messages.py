@@ -18,7 +18,9 @@ def message_json(message: KeptMessage) -> dict[str, Any]:
         }
     is_call = message.role is ToolRole.CALL
     arguments = json.dumps(dict(message.request.arguments), ensure_ascii=False)
+    state = {} if message.state is None else {"callState": dict(message.state)}
     return {
+        **state,
         "role": f"MESSAGE_ROLE_{message.role.value.upper()}",
         "text": arguments if is_call else message.text,
         "invocationId": message.request.invocation,
