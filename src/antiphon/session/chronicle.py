@@ -3,57 +3,115 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from antiphon.call.history import KeptMessage, ToolMessage, ToolRole
 from antiphon.call.messages import CallEvent, Modality, Severity
 from antiphon.session.spool import Spool
 from antiphon.store.ledger import Ledger
-from antiphon.store.records import CallChanges, EventRecord, MessageRecord, MessageRole, StageChanges
+from antiphon.store.records import (
+    CallChanges,
+    CallToolRecord,
+    EventRecord,
+    MessageRecord,
+    MessageRole,
+    StageChanges,
+    StageRecord,
+)
 from antiphon.wire.call_request import CallRequest
 
 _MODALITY = {"MESSAGE_MEDIUM_VOICE": Modality.VOICE, "MESSAGE_MEDIUM_TEXT": Modality.TEXT}
 
 
-class LedgerChronicle:
-    """The record of one call in one stage. ``initial`` is the number of the stage's initial messages."""
+@dataclass(frozen=True, slots=True)
+class _Chapter:
+    """One stage on record: its ``initial`` messages, and its own from ``ordinal`` on."""
 
-    def __init__(self, ledger: Ledger, spool: Spool, call_id: str, stage_id: str, initial: int) -> None:
+    stage_id: str
+    ordinal: int
+    initial: tuple[MessageRecord, ...]
+
+
+class LedgerChronicle:
+    """The record of one call. ``initial``: the messages of its first stage, which are on record already."""
+
+    def __init__(
+        self, ledger: Ledger, spool: Spool, call_id: str, stage_id: str, initial: Sequence[MessageRecord]
+    ) -> None:
         self._ledger = ledger
         self._spool = spool
         self._call_id = call_id
-        self._stage_id = stage_id
-        self._initial = initial
+        self._chapters = [_Chapter(stage_id, 0, tuple(initial))]
         self._errors = 0
+        self._stage_errors = 0
+
+    @property
+    def _stage_id(self) -> str:
+        return self._chapters[-1].stage_id
+
+    def begin_stage(
+        self,
+        stage: StageRecord,
+        tools: Sequence[CallToolRecord],
+        initial: Sequence[MessageRecord] | None,
+        said: Sequence[KeptMessage],
+        ordinal: int,
+    ) -> None:
+        """A new stage begins: messages from ``ordinal`` on are its own.
+
+        Without ``initial`` messages it begins with all that the stage before it had; ``said`` is all that was said in
+        the call.
+        """
+        if initial is None:
+            before = self._chapters[-1]
+            own = [self._record(message) for message in said if before.ordinal <= message.ordinal < ordinal]
+            initial = [
+                replace(
+                    record, stage_id=stage.stage_id, stage_index=index, ordinal=None, audio_span=None, wall_span=None
+                )
+                for index, record in enumerate([*before.initial, *own])
+            ]
+        self._chapters.append(_Chapter(stage.stage_id, ordinal, tuple(initial)))
+        self._stage_errors = 0
+        self._spool.add(stage)
+        self._ledger.append_stage(stage)
+        for tool in tools:
+            self._ledger.append_call_tool(tool)
+        for record in initial:
+            self._ledger.append_message(record)
+        self._ledger.update_call(self._call_id, CallChanges(current_stage_id=stage.stage_id))
 
     def keep(self, message: KeptMessage) -> None:
-        """A finished message; its place in the stage follows its ordinal, whenever it finished."""
+        """A finished message; its place in its stage follows its ordinal, whenever it finished."""
+        record = self._record(message)
+        self._spool.add(record)
+        self._ledger.append_message(record)
+
+    def _record(self, message: KeptMessage) -> MessageRecord:
+        chapter = next(one for one in reversed(self._chapters) if one.ordinal <= message.ordinal)
         record = MessageRecord(
             self._call_id,
-            self._stage_id,
-            self._initial + message.ordinal,
+            chapter.stage_id,
+            len(chapter.initial) + message.ordinal - chapter.ordinal,
             MessageRole(message.role.value),
             message.text,
             ordinal=message.ordinal,
             audio_span=message.audio_span,
             wall_span=message.wall_span,
         )
-        if isinstance(message, ToolMessage):
-            request = message.request
-            if message.role is ToolRole.CALL:
-                record = replace(record, text=json.dumps(dict(request.arguments), ensure_ascii=False))
-            record = replace(
-                record,
-                invocation_id=request.invocation,
-                tool_name=request.name,
-                error_details=message.error_details,
-                call_state=None if message.state is None else dict(message.state),
-            )
-        else:
-            record = replace(record, modality=message.modality)
-        self._spool.add(record)
-        self._ledger.append_message(record)
+        if not isinstance(message, ToolMessage):
+            return replace(record, modality=message.modality)
+        request = message.request
+        if message.role is ToolRole.CALL:
+            record = replace(record, text=json.dumps(dict(request.arguments), ensure_ascii=False))
+        return replace(
+            record,
+            invocation_id=request.invocation,
+            tool_name=request.name,
+            error_details=message.error_details,
+            call_state=None if message.state is None else dict(message.state),
+        )
 
     def note(self, event: CallEvent, audio_s: float, wall_s: float) -> None:
         """Something worth knowing; errors are counted on the call and its stage."""
@@ -71,8 +129,9 @@ class LedgerChronicle:
         )
         if event.severity is Severity.ERROR:
             self._errors += 1
+            self._stage_errors += 1
             self._ledger.update_call(self._call_id, CallChanges(error_count=self._errors))
-            self._ledger.update_stage(self._call_id, self._stage_id, StageChanges(error_count=self._errors))
+            self._ledger.update_stage(self._call_id, self._stage_id, StageChanges(error_count=self._stage_errors))
 
 
 def event_records(call_id: str, stage_id: str, events: Iterable[CallEvent]) -> list[EventRecord]:
