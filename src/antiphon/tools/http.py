@@ -18,7 +18,7 @@ from antiphon.tools import outcomes, url_pattern
 from antiphon.tools.arguments import Parts, prepare
 from antiphon.tools.definition import CallFacts, CallTool, HttpImplementation, TokenPlace
 from antiphon.tools.json_values import compact, read_object
-from antiphon.tools.reach import GuardedTransport, NameService, Reach, Refused, Resolve
+from antiphon.tools.reach import GuardedTransport, NameService, Reach, Refused, Resolve, trusted_tls
 
 MAX_BODY_BYTES = 1_000_000
 """Of an answer; a longer one is a failure."""
@@ -69,7 +69,7 @@ class HttpCaller:
         self._names = NameService()
         self._reach = reach or Reach()
         self._resolve = resolve or self._names
-        self._tls = tls or _tls()
+        self._tls = tls or trusted_tls()
         self._max_body_bytes = max_body_bytes
         self._client = self.open_client(keep_alive_s=0)
 
@@ -273,10 +273,3 @@ def _masked(text: str, tool: CallTool) -> str:
         if len(credential.value) >= 4:
             text = text.replace(credential.value, "[token]")
     return text
-
-
-def _tls() -> ssl.SSLContext:
-    """Trust what browsers trust, and what the operator has added to the system."""
-    context = httpx.create_ssl_context(trust_env=False)
-    context.load_default_certs()
-    return context

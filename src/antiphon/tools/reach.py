@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -102,6 +103,13 @@ async def find(reach: Reach, resolve: Resolve, host: str, port: int) -> Sequence
         if refusal is not None:
             raise Refused(f"{host}: {refusal}, and tools may reach those only")
     return addresses
+
+
+def trusted_tls() -> ssl.SSLContext:
+    """Trusts what browsers trust, and what the operator has added to the system."""
+    context = httpx.create_ssl_context(trust_env=False)
+    context.load_default_certs()
+    return context
 
 
 class GuardedTransport(httpx.AsyncBaseTransport):
