@@ -79,7 +79,7 @@ def test_a_speech_model_answers_although_the_transcriber_fails() -> None:
 
 def test_words_that_come_in_the_wrong_order_are_taken_in_the_right_one() -> None:
     engines = Engines(transcription_s=1.5, delays={2: 0.1})
-    stage = Stage(settings(first_speaker=USER_FIRST), engines).join().speech(1.0, 2.0).speech(2.5, 3.0).run(20.0)
+    stage = Stage(settings(first_speaker=USER_FIRST), engines).join().speech(1.0, 2.0).speech(2.7, 3.2).run(20.0)
     assert user_words(stage) == ["utterance 1", "utterance 2"]
     assert len(stage.finals(Role.AGENT)) == 1
     assert [m.text for m in stage.prompts[-1].prompt.messages] == ["utterance 1 utterance 2"]

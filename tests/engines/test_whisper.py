@@ -16,6 +16,7 @@ from antiphon.engines.silero import SileroVoiceActivity
 from antiphon.engines.whisper import LONGEST_PIECE, PIECE, WhisperTranscriber, WhisperTranscription, joined
 from antiphon.engines.whisper_model import WhisperModel, once, repeats
 from antiphon.engines.words import word_error_rate
+from antiphon.engines.written import ends_of
 from antiphon.errors import EngineError
 from tests.engines.speech import clip, fetched, scored, silence, spoken
 
@@ -292,6 +293,23 @@ async def test_noise_taken_for_speech_has_no_words(
 async def test_thanks_are_words(whisper: WhisperTranscriber) -> None:
     async with heard(whisper, await spoken("Thank you.")) as transcription:
         assert word_error_rate("Thank you.", await transcription.text()) == 0.0
+
+
+@pytest.mark.models
+@pytest.mark.parametrize(
+    ("text", "goes_on", "ends"),
+    [("I would like to book a table for four people.", "", True), ("I would like to book a table for", " four", False)],
+)
+async def test_it_is_known_how_surely_a_sentence_ends(
+    whisper: WhisperTranscriber, text: str, goes_on: str, ends: bool
+) -> None:
+    whole = await spoken(text + goes_on)
+    # What is cut off is the last word, so that what is left was said as the beginning of more.
+    said = whole if ends else whole[: whole.size - int(0.42 * 16_000)]
+    async with heard(whisper, said) as transcription:
+        certainty = ends_of(await transcription.text())
+    assert certainty is not None
+    assert (certainty > 0.6) is ends
 
 
 @pytest.mark.models

@@ -46,6 +46,8 @@ class Engines:
     speech_s: float = 0.02
     replies: Callable[[str], str] = lambda said: f"You said {said}. That is fine with me."
     words: list[str] = field(default_factory=list)
+    ends: float | None = None
+    """The transcriber's certainty that they end a sentence."""
     generation_fails: bool = False
     speaker_fails: bool = False
     breaks_at: int | None = None
@@ -258,7 +260,7 @@ class Stage:
         if utterance not in self._texts:
             self._texts[utterance] = next(self._words, f"utterance {utterance}")
         text = self._texts[utterance]
-        self._answer(delay, lambda at: ev.Transcribed(at, utterance, revision, text))
+        self._answer(delay, lambda at: ev.Transcribed(at, utterance, revision, text, engines.ends))
 
     def _generate(self, wish: act.Generate) -> None:
         engines, reply = self.engines, wish.reply

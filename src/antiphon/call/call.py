@@ -115,8 +115,8 @@ class Call:
                 self._caller.hear(event)
             case ev.TurnJudged(at=at, utterance=utterance, revision=revision, probability=probability):
                 self._caller.take_facts(at, self._talk.turn.judge(utterance, revision, probability))
-            case ev.Transcribed(at=at, utterance=utterance, revision=revision, text=text):
-                self._caller.take_words(at, utterance, revision, text.strip())
+            case ev.Transcribed():
+                self._caller.take_words(event)
             case ev.TranscriptionFailed(at=at, utterance=utterance, revision=revision, reason=reason):
                 self._caller.words_failed(at, utterance, revision, reason)
             case ev.UserTextReceived():

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from antiphon.call import events as ev
 from antiphon.call.actions import OpenUtterance
 from antiphon.call.agenda import Line
+from antiphon.call.completeness import Ending, ending
 from antiphon.call.conversation import Conversation
 from antiphon.call.endpointing import FRAME_S, Began, Confirmed, Dropped, Paused, Phase, Resumed, TurnEnded, TurnFact
 from antiphon.call.hearing import HeardTurn
@@ -84,13 +85,20 @@ class Caller:
                     self._talk.silence.caller_was_active()
                     self._talk.end_turn(at, utterance, revision)
 
-    def take_words(self, at: float, utterance: int, revision: int, text: str) -> None:
+    def take_words(self, event: ev.Transcribed) -> None:
         """The words of an utterance have come."""
-        if not self._talk.hearing.take_words(utterance, revision, text, at):
+        at, utterance, text = event.at, event.utterance, event.text.strip()
+        if not self._talk.hearing.take_words(utterance, event.revision, text, at):
             return
         pausing = self._talk.turn.phase is Phase.PAUSING and self._talk.turn.utterance == utterance
         if text and pausing and not self._talk.settings.speech_model and not self._only_listens(text):
             self._draft(at, utterance, text)
+        english = (self._talk.stage.language or "en").lower().startswith("en")
+        self._read(at, utterance, event.revision, ending(text, event.ends, english=english))
+
+    def _read(self, at: float, utterance: int, revision: int, words: Ending) -> None:
+        if not self._talk.ending:  # else the turn has been ended already
+            self.take_facts(at, self._talk.turn.read(utterance, revision, words))
 
     def _only_listens(self, text: str) -> bool:
         turn = self._talk.turn
@@ -166,6 +174,7 @@ class Caller:
             self._talk.out += self._talk.hearing.ask_again(turn)
         else:
             self._talk.hearing.lose_words(utterance, revision)
+            self._read(at, utterance, revision, Ending.NONE)
 
     def give_up_late_words(self, now: float) -> None:
         """The caller does not wait for ever for a transcriber that gives no answer."""

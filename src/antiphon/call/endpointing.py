@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TypeAlias
 
+from antiphon.call.completeness import Ending, needed_completeness
 from antiphon.call.settings import TurnSettings, VadSettings
 
 FRAME_S = 0.032
@@ -86,10 +87,14 @@ TurnFact: TypeAlias = Began | Confirmed | Dropped | Paused | Resumed | TurnEnded
 class CallerTurn:
     """The caller's side of the floor: frames in, facts out."""
 
-    def __init__(self, vad: VadSettings, turns: TurnSettings, *, judged: bool) -> None:
+    def __init__(self, vad: VadSettings, turns: TurnSettings, *, judged: bool, read: bool = False) -> None:
+        """``judged``: there is an opinion on every pause; ``read``: the words until then come, too, and are
+        needed before anything can be answered.
+        """
         self._vad = vad
         self._turns = turns
         self._judged = judged
+        self._read = read
         self.phase = Phase.QUIET
         self.utterance = 0
         self.revision = 0
@@ -105,6 +110,8 @@ class CallerTurn:
         self._silence_s = 0.0
         self._completeness: float | None = None
         self._opinion_due = False
+        self._ending = Ending.NONE
+        self._words_due = False
         self._scored_at: float | None = None
         self._gap_s = 0.0
         self._burst_s = 0.0
@@ -153,6 +160,14 @@ class CallerTurn:
             return []
         self._completeness = 1.0 if probability is None else probability
         self._opinion_due = False
+        return self._end_if_due(self._silence_s)
+
+    def read(self, utterance: int, revision: int, ending: Ending) -> list[TurnFact]:
+        """The words until the pause have come, or will not come (``Ending.NONE``)."""
+        if self.phase is not Phase.PAUSING or (utterance, revision) != (self.utterance, self.revision):
+            return []
+        self._ending = ending
+        self._words_due = False
         return self._end_if_due(self._silence_s)
 
     def tick(self, now: float) -> list[TurnFact]:
@@ -224,16 +239,22 @@ class CallerTurn:
         self._murmur_s = 0.0
         self._completeness = None
         self._opinion_due = self._judged
+        self._ending = Ending.NONE
+        self._words_due = self._judged and self._read
         return [Paused(self.utterance, self.revision)]
 
     def _needed_silence_s(self) -> float:
         """Silence after which the turn has ended, by what is known now."""
         delay = self._vad.turn_endpoint_delay_s
+        if not self._judged or self._ending is Ending.ENDED:
+            return delay
         if self._opinion_due:
             return delay + self._turns.judgement_patience_s
-        if self._completeness is not None and self._completeness < self._turns.completeness_threshold:
+        needed = needed_completeness(self._ending, self._turns.completeness_threshold)
+        if self._completeness is not None and self._completeness < needed:
             return max(delay, self._turns.patience_s)
-        return delay
+        # Nothing can be answered without the words, and they may say that more is to come.
+        return delay + self._turns.judgement_patience_s if self._words_due else delay
 
     def _end_if_due(self, silence_s: float) -> list[TurnFact]:
         if silence_s < self._needed_silence_s() - _TOLERANCE_S:

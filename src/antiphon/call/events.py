@@ -44,12 +44,16 @@ class TurnJudged:
 
 @dataclass(frozen=True, slots=True)
 class Transcribed:
-    """The words of an utterance as it stood at ``revision``."""
+    """The words of an utterance as it stood at ``revision``.
+
+    ``ends``: the transcriber's probability that a sentence ends with them; ``None`` where it cannot tell.
+    """
 
     at: float
     utterance: int
     revision: int
     text: str
+    ends: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

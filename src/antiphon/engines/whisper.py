@@ -17,6 +17,7 @@ import numpy as np
 from antiphon.engines.protocols import ACTIVITY_FRAME, LISTENING_RATE, Samples
 from antiphon.engines.threads import Job, Priority, Worker
 from antiphon.engines.whisper_model import WhisperModel
+from antiphon.engines.written import Written, ends_of
 
 SPEECH = 0.1
 """Probability from which a frame counts as speech here: the lowest activation threshold in ordinary use."""
@@ -99,7 +100,9 @@ class WhisperTranscription:
             jobs.append(latest)
         for job in jobs:
             self._transcriber.worker.promote(job)
-        return joined([await job.result() for job in jobs])
+        pieces = [await job.result() for job in jobs]
+        last = next((piece for piece in reversed(pieces) if piece), "")
+        return Written(joined(pieces), ends_of(last))
 
     def close(self) -> None:
         """Drop what has not begun; what runs is left to end unheard."""

@@ -18,6 +18,7 @@ import tokenizers
 
 from antiphon.engines.features import as_float, log_mel
 from antiphon.engines.protocols import LISTENING_RATE, Samples
+from antiphon.engines.written import Written
 from antiphon.errors import EngineError
 
 FULL_WINDOW_S = 30.0
@@ -34,6 +35,7 @@ _LATE_S = 0.5
 _UNSURE = -1.0
 _NO_SPEECH = 0.4
 _COMPRESSION = 2.4
+_SENTENCE_ENDS = (".", "?", "!", "。", "？", "！")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,13 @@ class Decoded:
     log_probability: float
     no_speech: float
     looping: bool
+    ends: float = 0.0
+    """Probability that a sentence ends with the last word."""
+
+    @property
+    def written(self) -> Written:
+        """The words and their end."""
+        return Written(self.text, self.ends)
 
     @property
     def noise(self) -> bool:
@@ -67,26 +76,28 @@ class WhisperModel:
             raise EngineError(f"Whisper cannot be loaded from {folder}: {error}", retryable=False) from None
         self._end_of_text = self._id("<|endoftext|>")
         self._first_stamp = self._id("<|notimestamps|>") + 1
+        ends = [self._tokenizer.encode(mark, add_special_tokens=False).ids for mark in _SENTENCE_ENDS]
+        self._sentence_ends = [tokens[0] for tokens in ends if len(tokens) == 1]
 
     def language(self, hint: str | None) -> str:
         """Whisper's code for a BCP-47 hint; English where there is none or Whisper doesn't know it."""
         code = (hint or "en").replace("_", "-").split("-")[0].lower()
         return code if self._tokenizer.token_to_id(f"<|{code}|>") is not None else "en"
 
-    def transcribe(self, audio: Samples, language: str) -> str:
+    def transcribe(self, audio: Samples, language: str) -> Written:
         """The words in ``audio``: 16 kHz, at most 26 s. ``language`` as :meth:`language` gives it."""
         seconds = audio.size / LISTENING_RATE
         short = self.decode(audio, language, max(SHORT_WINDOW_S, seconds + ROOM_S))
         if short.noise:
-            return ""
+            return Written("")
         if not short.looping:
-            return short.text
+            return short.written
         full = self.decode(audio, language, FULL_WINDOW_S)
         if full.noise:
-            return ""
+            return Written("")
         if not full.looping or _plain(full.text) == _plain(short.text):
-            return full.text  # the same from both windows: the caller did say it twice
-        return once(full.text)
+            return full.written  # the same from both windows: the caller did say it twice
+        return Written(once(full.text), full.ends)
 
     def decode(self, audio: Samples, language: str, window_s: float) -> Decoded:
         """Run the model once over ``audio`` and silence up to ``window_s``."""
@@ -102,15 +113,31 @@ class WhisperModel:
             max_length=min(448, 2 * most_tokens),  # CTranslate2 generates at most half of it
             return_scores=True,
             return_no_speech_prob=True,
+            return_logits_vocab=True,
         )[0]
         tokens: list[int] = result.sequences_ids[0]
-        text = " ".join(self._tokenizer.decode(self._spoken(tokens, seconds)).split())
+        spoken = self._spoken(tokens, seconds)
+        text = " ".join(self._tokenizer.decode(spoken).split())
         return Decoded(
             text=text,
             log_probability=float(result.scores[0]),
             no_speech=float(result.no_speech_prob),
             looping=len(tokens) >= most_tokens or repeats(text),
+            ends=self._ends(tokens, len(spoken), result.logits[0]),
         )
+
+    def _ends(self, tokens: list[int], count: int, logits: list[ctranslate2.StorageView]) -> float:
+        """Probability of a sentence's end where the last of the first ``count`` text tokens is one; 0 elsewhere."""
+        places = [place for place, token in enumerate(tokens) if token < self._end_of_text][:count]
+        if not places:
+            return 0.0
+        last = tokens[places[-1]]
+        mark = self._tokenizer.decode([last]).strip()
+        if not mark.endswith(_SENTENCE_ENDS) or mark.endswith(".."):
+            return 0.0
+        scores = np.asarray(logits[places[-1]]).ravel()
+        likelihoods = np.exp(scores - scores.max())
+        return float(likelihoods[sorted({*self._sentence_ends, last})].sum() / likelihoods.sum())
 
     def _spoken(self, tokens: list[int], seconds: float) -> list[int]:
         """The text tokens, without segments said to begin after the audio's end."""
