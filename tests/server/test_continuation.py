@@ -73,6 +73,53 @@ async def test_what_the_body_leaves_open_is_taken_over(client: httpx.AsyncClient
     assert (only_overrides.status_code, only_overrides.json()["voice"]) == (201, "Anna")
 
 
+async def test_the_state_goes_on_as_the_tools_left_it(house: House) -> None:
+    fresh = await create(house.client, initialState={"step": 1})
+    assert (await go_on(house.client, fresh["callId"])).json()["initialState"] == {"step": 1}
+    stage_id = (await house.store.stages.of_call(fresh["callId"]))[0].stage_id
+    results = [
+        MessageRecord(
+            *(fresh["callId"], stage_id, place, MessageRole.TOOL_RESULT, "Done.", None, place, None, None, f"i{place}"),
+            tool_name="t",
+            call_state=state,
+        )
+        for place, state in enumerate([{"step": 2}, {"step": 3}, None])
+    ]
+    await house.store.messages.append(results)
+    messages = (await house.client.get(f"/api/calls/{fresh['callId']}/messages")).json()["results"]
+    assert [message.get("callState") for message in messages] == [{"step": 2}, {"step": 3}, None]
+    same = (await go_on(house.client, fresh["callId"])).json()
+    assert same["initialState"] == {"step": 3}
+    kept = (await house.client.get(f"/api/calls/{same['callId']}/messages")).json()["results"]
+    assert [message.get("callState") for message in kept] == [{"step": 2}, {"step": 3}, None]
+    for own in ({"step": 9}, {}):
+        assert (await go_on(house.client, fresh["callId"], initialState=own)).json()["initialState"] == own
+
+
+async def test_initial_messages_are_kept_whole(client: httpx.AsyncClient) -> None:
+    given = [
+        {"role": "MESSAGE_ROLE_USER", "text": "Hello", "medium": "MESSAGE_MEDIUM_TEXT", "metadata": {"a": 1}},
+        {"role": "MESSAGE_ROLE_AGENT", "text": "Hi", "medium": "MESSAGE_MEDIUM_VOICE"},
+        {"role": "MESSAGE_ROLE_TOOL_CALL", "text": "{}", "invocationId": "i", "toolName": "t"},
+        {
+            **{"role": "MESSAGE_ROLE_TOOL_RESULT", "text": "No.", "invocationId": "i", "toolName": "t"},
+            **{"errorDetails": "500", "callState": {"x": 1}},
+        },
+        {"role": "MESSAGE_ROLE_USER"},
+    ]
+    call = await create(client, initialMessages=given)
+    shown = (await client.get(f"/api/calls/{call['callId']}/messages")).json()["results"]
+    assert shown == [
+        {"text": "", **message, "callStageMessageIndex": place, "callStageId": shown[0]["callStageId"]}
+        for place, message in enumerate(given)
+    ]
+    again = (await go_on(client, call["callId"])).json()
+    kept = (await client.get(f"/api/calls/{again['callId']}/messages")).json()["results"]
+    for message in (*shown, *kept):
+        del message["callStageId"]
+    assert kept == shown
+
+
 @pytest.mark.parametrize("name", ["initialMessages", "initial_messages"])
 async def test_messages_of_its_own_are_refused(client: httpx.AsyncClient, name: str) -> None:
     prior = await create(client)

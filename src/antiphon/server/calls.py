@@ -47,7 +47,8 @@ async def calls_create(
 ) -> Response:
     """Create a call; its ``joinUrl`` is dialled next.
 
-    With ``priorCallId`` it takes over what the body leaves open from that call, and its messages.
+    With ``priorCallId`` it takes over what the body leaves open from that call, its messages, and the state in which
+    its tools left it.
     """
     if throttle is not None:
         raise InvalidRequest.of("throttle", "is not possible on this server yet")
@@ -137,7 +138,9 @@ async def _continuation(serving: Services, prior_call_id: UUID | None) -> Callab
     if prior is None:
         raise InvalidRequest.of("priorCallId", f"there is no call {prior_call_id}")
     messages = await serving.store.messages.of_call(prior.call_id, MessageMode.LAST_STAGE)
-    return lambda body: continued(body, prior.request, [message_json(message) for message in messages])
+    stages = await serving.store.stages.of_call(prior.call_id)
+    state = stages[-1].settings.get("initialState") if stages else None
+    return lambda body: continued(body, prior.request, [message_json(message) for message in messages], state)
 
 
 def _shown(serving: Services, call: CallRecord) -> dict[str, Any]:

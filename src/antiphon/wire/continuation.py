@@ -22,13 +22,16 @@ _KEPT = ("role", "text", "invocationId", "toolName", "errorDetails", "medium", "
 _RESULT = "MESSAGE_ROLE_TOOL_RESULT"
 
 
-def continued(body: Any, prior: Mapping[str, Any], messages: Sequence[Mapping[str, Any]]) -> Any:
+def continued(
+    body: Any, prior: Mapping[str, Any], messages: Sequence[Mapping[str, Any]], state: Mapping[str, Any] | None = None
+) -> Any:
     """``body`` filled up with what it leaves open from the ``prior`` request, and the prior call's ``messages``.
 
     Args:
         body: the decoded JSON body; what is not an object is returned as it is.
         prior: what ``CallRequest.to_json()`` gave for the earlier call.
         messages: that call's history, as ``ultravox.v1.Message``.
+        state: what that call's last stage began with. What its messages say of the state since then goes before it.
 
     Raises:
         InvalidRequest: the body has ``initialMessages``, too.
@@ -48,7 +51,15 @@ def continued(body: Any, prior: Mapping[str, Any], messages: Sequence[Mapping[st
     inherited = {name: value for name, value in prior.items() if name not in taken}
     if _ADDS_TO_VOICE in given:
         inherited.pop("externalVoice", None)
+    if "initialState" not in given and (latest := _state(messages, state)) is not None:
+        inherited["initialState"] = latest
     return {**inherited, **given, "initialMessages": _initial(messages)}
+
+
+def _state(messages: Sequence[Mapping[str, Any]], state: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """The state in which the tools left the earlier call."""
+    changed = (message["callState"] for message in reversed(messages) if message.get("callState") is not None)
+    return next(changed, state)
 
 
 def _initial(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
