@@ -8,7 +8,7 @@ from typing import TypeAlias
 from antiphon.call.ends import EndReason
 from antiphon.call.history import KeptMessage, Prompt
 from antiphon.call.messages import Message
-from antiphon.call.tools import ToolOutcome, ToolRequest, ToolSpec
+from antiphon.call.tools import MAIN_THREAD, ToolOutcome, ToolRequest, ToolSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +27,11 @@ class Keep:
 
 @dataclass(frozen=True, slots=True)
 class Invoke:
-    """Use a tool, once: answer ``ToolReturned``, whatever comes of it."""
+    """Use a tool, once, for a thread: answer ``ToolReturned``, whatever comes of it."""
 
     request: ToolRequest
     spec: ToolSpec
+    thread: str = MAIN_THREAD
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +131,21 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
+class GenerateAside:
+    """Write for a side thread: answer ``AsideWritten`` and ``AsideToolRequested``, and one of their ends."""
+
+    generation: int
+    prompt: Prompt
+
+
+@dataclass(frozen=True, slots=True)
+class StopAside:
+    """Stop all work on that generation, at once. Nothing more of it is wanted."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
 class End:
     """Close the medium. Nothing follows."""
 
@@ -154,5 +170,7 @@ Action: TypeAlias = (
     | EndSpeech
     | Play
     | Stop
+    | GenerateAside
+    | StopAside
     | End
 )

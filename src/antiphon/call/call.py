@@ -4,7 +4,7 @@
 ``deadline`` is when ``tick`` must be called at the latest. The parts are machines of their own: the caller's
 turn (``endpointing``), the caller's words (``hearing``), the agent's floor (``floor``), what the agent is
 about to do (``agenda``), the counting of silence (``silence``), and what joins them (``caller``,
-``conversation``). This file only says which fact goes where.
+``conversation``), beside it side threads (``threads``). This file only says which fact goes where.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from antiphon.call import events as ev
+from antiphon.call import tools
 from antiphon.call.actions import Action, End
 from antiphon.call.agenda import Line
 from antiphon.call.caller import Caller
@@ -20,7 +21,10 @@ from antiphon.call.conversation import Conversation
 from antiphon.call.ends import EndReason
 from antiphon.call.history import KeptMessage
 from antiphon.call.messages import AgentState, CallStarted, Debug, Pong, Severity
+from antiphon.call.post import Post
 from antiphon.call.settings import CallSettings
+from antiphon.call.thread import Thread
+from antiphon.call.threads import Threads
 
 MEDIA_IDLE_AT_LEAST_S = 10.0
 
@@ -36,6 +40,7 @@ class Call:
         self._out: list[Action] = []
         self._talk = Conversation(settings, self._out)
         self._caller = Caller(self._talk)
+        self._post = Post(self._talk, self._caller)
 
     @property
     def ended(self) -> bool:
@@ -58,6 +63,11 @@ class Call:
         return self._talk.tools.state
 
     @property
+    def threads(self) -> Threads:
+        """The side threads, to be looked at."""
+        return self._talk.threads
+
+    @property
     def deadline(self) -> float | None:
         """When ``tick`` must be called at the latest; ``None``: not before another event."""
         if self._talk.joined_at is None or self._talk.ended:
@@ -72,6 +82,7 @@ class Call:
             self._talk.agenda.close_by,
             self._talk.silence.deadline,
             self._talk.tools.deadline,
+            self._talk.threads.deadline,
             reply.alive_at + self._settings.turns.reply_patience_s if reply and not reply.stopping else None,
             self._talk.joined_at + self._settings.max_duration_s if self._talk.agenda.closing is None else None,
             self._caller.audio_at + self._media_idle_s if self._media_idle_s else None,
@@ -94,7 +105,7 @@ class Call:
             return
         elif not self._talk.ending or isinstance(event, _STILL_TAKEN):
             self._dispatch(event)
-        self._talk.advance(event.at)
+        self._advance(event.at)
 
     def tick(self, now: float) -> None:
         """Let time pass."""
@@ -107,7 +118,17 @@ class Call:
         self._caller.take_facts(now, self._talk.turn.tick(now))
         self._caller.give_up_late_words(now)
         self._check_time(now)
-        self._talk.advance(now)
+        self._advance(now)
+
+    def _advance(self, at: float) -> None:
+        """Do what has become possible: what tools have sent to threads is there before anybody answers anything."""
+        self._post.collect(at)
+        self._talk.advance(at)
+        while self._post.waiting and not self._talk.ending:
+            self._post.collect(at)
+            self._talk.advance(at)
+        if not self._talk.ending:
+            self._talk.threads.advance(at)
 
     def _dispatch(self, event: ev.Event) -> None:
         match event:
@@ -119,16 +140,18 @@ class Call:
                 self._caller.take_words(event)
             case ev.TranscriptionFailed(at=at, utterance=utterance, revision=revision, reason=reason):
                 self._caller.words_failed(at, utterance, revision, reason)
-            case ev.UserTextReceived():
+            case ev.UserTextReceived(thread=tools.MAIN_THREAD):
                 self._caller.take_text(event)
-            case ev.ForcedMessageReceived():
+            case ev.ForcedMessageReceived(thread=tools.MAIN_THREAD):
                 self._caller.take_forced_message(event)
             case ev.OutputMediumSet(modality=modality):
                 if modality is not self._talk.floor.modality:
                     self._talk.floor.modality = modality
                     self._talk.floor.drop_draft()
             case ev.ToolReturned(at=at, invocation=invocation, outcome=outcome):
-                self._talk.tools.returned(at, invocation, outcome)
+                theirs = not self._talk.tools.knows(invocation)
+                if not (theirs and self._talk.threads.returned(at, invocation, outcome)):
+                    self._talk.tools.returned(at, invocation, outcome)
             case ev.StagePrepared(at=at, invocation=invocation, outcome=outcome):
                 self._talk.tools.prepared(at, invocation, outcome)
             case ev.HangUpReceived(at=at, message=message):
@@ -143,6 +166,22 @@ class Call:
                 self._talk.end(at, End(reason, code, text))
             case _:
                 self._dispatch_reply(event)
+                self._dispatch_aside(event)
+
+    def _dispatch_aside(self, event: ev.Event) -> None:
+        """What concerns side threads."""
+        threads = self._talk.threads
+        match event:
+            case ev.SpawnRequested(at=at, spawn=spawn):
+                self._post.send(at, spawn)
+            case ev.UserTextReceived(at=at, text=text, urgency=urgency, thread=thread_id):
+                threads.receive(at, tools.UserText(thread_id, text, urgency))
+            case ev.ForcedMessageReceived(at=at, text=text, wants=wants, known=known, thread=thread_id):
+                threads.receive(at, tools.ForcedMessage(thread_id, text, wants=wants, known=known))
+            case ev.AsideWritten() | ev.AsideToolRequested() | ev.AsideEnded() | ev.AsideFailed():
+                thread = threads.generating(event.generation)
+                if thread is not None:
+                    _take_aside(thread, event)
 
     def _dispatch_reply(self, event: ev.Event) -> None:
         match event:
@@ -223,6 +262,7 @@ class Call:
             self._talk.stop_reply(now)
             self._talk.fail(now)
         self._talk.tools.give_up(now)
+        self._talk.threads.give_up(now)
         if not self._talk.closing and (message := self._talk.silence.due(now)) is not None:
             agenda.lines.append(Line(message.text, end=message.end))
 
@@ -230,3 +270,17 @@ class Call:
     def _media_idle_s(self) -> float | None:
         wanted = self._settings.media_idle_s
         return None if wanted is None else max(wanted, MEDIA_IDLE_AT_LEAST_S)
+
+
+def _take_aside(
+    thread: Thread, event: ev.AsideWritten | ev.AsideToolRequested | ev.AsideEnded | ev.AsideFailed
+) -> None:
+    match event:
+        case ev.AsideWritten(at=at, delta=delta):
+            thread.wrote(at, delta)
+        case ev.AsideToolRequested(at=at, request=request):
+            thread.requested(at, request)
+        case ev.AsideEnded():
+            thread.ended(event)
+        case ev.AsideFailed(reason=reason):
+            thread.broke(reason)

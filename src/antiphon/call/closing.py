@@ -108,6 +108,7 @@ class Closing(Joint):
         self.last_words_by = at + self.settings.turns.last_words_patience_s
         self.floor.drop_draft()
         self.stop_reply(at)
+        self.threads.cancel_all("canceled: the call has ended")
         turn = self.turn
         if turn.confirmed and turn.phase is Phase.PAUSING:
             self.end_turn(at, turn.utterance, turn.revision)

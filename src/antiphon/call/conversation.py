@@ -6,6 +6,8 @@ become possible, until nothing more is.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from antiphon.call.actions import End
 from antiphon.call.agenda import APOLOGY, GREETING_NUDGE, Line
 from antiphon.call.ends import EndReason
@@ -68,7 +70,9 @@ class Conversation(Turns):
             line = agenda.lines.popleft()
             reply = floor.say(at, line)
             for request in line.wants:
-                self.tools.request(at, reply.number, request, line.known.get(request.invocation))
+                known = line.known.get(request.invocation)
+                request = replace(request, invocation=self.threads.unused(request.invocation))
+                self.tools.request(at, reply.number, request, known)
             return True
         if self.tools.busy:
             return False

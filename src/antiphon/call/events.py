@@ -186,6 +186,44 @@ class SpawnRequested:
 
 
 @dataclass(frozen=True, slots=True)
+class AsideWritten:
+    """A side generation's next words; without any it is a sign of life."""
+
+    at: float
+    generation: int
+    delta: str
+
+
+@dataclass(frozen=True, slots=True)
+class AsideToolRequested:
+    """A side generation wants a tool used."""
+
+    at: float
+    generation: int
+    request: ToolRequest
+
+
+@dataclass(frozen=True, slots=True)
+class AsideEnded:
+    """A side generation is whole. Tokens: of the prompt, of that found cached, written; ``None`` where not known."""
+
+    at: float
+    generation: int
+    prompt_tokens: int | None = None
+    cached_tokens: int = 0
+    written_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AsideFailed:
+    """A side generation broke off."""
+
+    at: float
+    generation: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class StagePrepared:
     """Answer to ``PrepareStage``: the same outcome with its ``stage``, or a failure that says what is wrong."""
 
@@ -250,6 +288,10 @@ Event: TypeAlias = (
     | ToolReturned
     | StagePrepared
     | SpawnRequested
+    | AsideWritten
+    | AsideToolRequested
+    | AsideEnded
+    | AsideFailed
     | SpeakingFailed
     | PlayoutAdvanced
     | PlayoutStopped

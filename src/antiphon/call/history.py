@@ -125,8 +125,8 @@ class History:
             return messages[-1].role in (Role.USER, ToolRole.RESULT)
         return bool(self._initial) and self._initial[-1].role in ("user", "tool")
 
-    def prompt(self, temperature: float, language: str | None, user_text: str | None = None) -> Prompt:
-        """What a model is to continue. ``user_text``: words of the caller that are not history (yet)."""
+    def chat(self, user_text: str | None = None) -> tuple[ChatMessage, ...]:
+        """What was said, as models see it. ``user_text``: words of the caller that are not history (yet)."""
         answered = {
             message.request.invocation
             for message in self._remembered
@@ -134,18 +134,22 @@ class History:
         }
         chat: list[ChatMessage] = []
         for initial in self._initial:
-            _append(chat, initial)
+            add_message(chat, initial)
         for message in self._remembered:
             if isinstance(message, SpokenMessage):
-                _append(chat, ChatMessage("user" if message.role is Role.USER else "assistant", message.text))
+                add_message(chat, ChatMessage("user" if message.role is Role.USER else "assistant", message.text))
             elif message.request.invocation in answered:  # models want no call without its result
-                _append_tool(chat, message)
+                _add_half(chat, message)
         if user_text:
-            _append(chat, ChatMessage("user", user_text))
-        return Prompt(self._conversation, self._system, tuple(chat), temperature, language, self._tools)
+            add_message(chat, ChatMessage("user", user_text))
+        return tuple(chat)
+
+    def prompt(self, temperature: float, language: str | None, user_text: str | None = None) -> Prompt:
+        """What a model is to continue, see ``chat``."""
+        return Prompt(self._conversation, self._system, self.chat(user_text), temperature, language, self._tools)
 
 
-def _append(chat: list[ChatMessage], message: ChatMessage) -> None:
+def add_message(chat: list[ChatMessage], message: ChatMessage) -> None:
     """Add words; neighbours of one role become one message, as many models insist."""
     if not message.text and not message.tool_calls and message.role != "tool":
         return
@@ -156,11 +160,16 @@ def _append(chat: list[ChatMessage], message: ChatMessage) -> None:
         chat.append(message)
 
 
-def _append_tool(chat: list[ChatMessage], message: ToolMessage) -> None:
-    """Add one half of an invocation; a call belongs to the words before it."""
+def add_tool_call(chat: list[ChatMessage], request: ToolRequest) -> None:
+    """Add the use of a tool, which belongs to the words before it."""
+    if chat and chat[-1].role == "assistant":
+        chat[-1] = replace(chat[-1], tool_calls=(*chat[-1].tool_calls, request))
+    else:
+        chat.append(ChatMessage("assistant", "", (request,)))
+
+
+def _add_half(chat: list[ChatMessage], message: ToolMessage) -> None:
     if message.role is ToolRole.RESULT:
         chat.append(ChatMessage("tool", message.text, tool_call_id=message.request.invocation))
-    elif chat and chat[-1].role == "assistant":
-        chat[-1] = replace(chat[-1], tool_calls=(*chat[-1].tool_calls, message.request))
     else:
-        chat.append(ChatMessage("assistant", "", (message.request,)))
+        add_tool_call(chat, message.request)

@@ -16,6 +16,7 @@ from antiphon.call.messages import AgentState, CallEvent, Message, Modality, Rol
 from antiphon.call.settings import CallSettings
 from antiphon.call.silence import Silence
 from antiphon.call.stages import Stage
+from antiphon.call.threads import Threads
 from antiphon.call.toolwork import Toolwork
 
 
@@ -29,6 +30,7 @@ class Joint:
         self.history = History(settings.call_id, settings.system_prompt, settings.initial_messages, settings.tools)
         self.tools = Toolwork(settings.tools, self.history, out)
         self.tools.state = dict(settings.initial_state)
+        self.threads = Threads(settings.threads, out, self.tools.knows)
         reads = not settings.speech_model
         self.turn = CallerTurn(settings.vad, settings.turns, judged=settings.judges_turns, read=reads)
         self.hearing = Hearing(settings.judges_turns)
@@ -97,7 +99,8 @@ class Joint:
         return self.history.prompt(self.stage.temperature, self.stage.language, user_text)
 
     def begin_stage(self, stage: Stage) -> None:
-        """The conversation goes on with another prompt, other tools, another voice."""
+        """The conversation goes on with another prompt, other tools, another voice, and without its threads."""
+        self.threads.cancel_all("canceled: a new stage of the call has begun")
         self.stage = stage
         self.history.begin_stage(stage)
         self.tools.specs = stage.tools

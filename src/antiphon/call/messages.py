@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeAlias
 
+from antiphon.call.prompt import ToolRequest
+
 
 class AgentState(StrEnum):
     """What the agent is doing, as the client sees it."""
@@ -123,6 +125,46 @@ class UserStoppedSpeaking:
     """The caller has stopped speaking, by voice activity alone."""
 
 
+@dataclass(frozen=True, slots=True)
+class ThreadSpawned:
+    """A side thread has begun."""
+
+    thread: str
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadRejected:
+    """A side thread was wanted and is not begun."""
+
+    thread: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadTerminated:
+    """A side thread is over."""
+
+    thread: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SideGenerationDelta:
+    """The next words that a side thread's model has written."""
+
+    thread: str
+    delta: str
+
+
+@dataclass(frozen=True, slots=True)
+class SideGenerationCompleted:
+    """All that a side thread's model has written in one go."""
+
+    thread: str
+    text: str
+    tool_calls: tuple[ToolRequest, ...] = ()
+
+
 Message: TypeAlias = (
     CallStarted
     | StateChanged
@@ -135,4 +177,9 @@ Message: TypeAlias = (
     | ToolUsed
     | UserStartedSpeaking
     | UserStoppedSpeaking
+    | ThreadSpawned
+    | ThreadRejected
+    | ThreadTerminated
+    | SideGenerationDelta
+    | SideGenerationCompleted
 )

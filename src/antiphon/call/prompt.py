@@ -66,7 +66,8 @@ class Prompt:
 
     ``conversation`` names the call, so that an engine can keep that call's prompt prefix cached.
     ``messages`` alternates strictly: neighbours of one role are already joined. ``output_tokens`` bounds what is
-    written; ``None``: the engine's own bound.
+    written; ``None``: the engine's own bound. ``background``: nobody waits for it with a telephone in the hand; it
+    gives way to what somebody waits for, where an engine can make it.
     """
 
     conversation: str
@@ -76,3 +77,4 @@ class Prompt:
     language: str | None = None
     tools: tuple[ToolSpec, ...] = ()
     output_tokens: int | None = None
+    background: bool = False

@@ -99,6 +99,20 @@ class TurnSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ThreadSettings:
+    """What a call's side threads may take; the operator's, not the caller's."""
+
+    at_once: int = 2
+    """Side generations of one call that run at the same time; others wait in order."""
+
+    most: int = 256
+    """Threads of one call that have not failed."""
+
+    patience_s: float = 120.0
+    """Longest wait for a model that gives no sign of life in a side generation."""
+
+
+@dataclass(frozen=True, slots=True)
 class CallSettings:
     """Everything the core decides by."""
 
@@ -112,6 +126,7 @@ class CallSettings:
     greeting_prompt: bool = True
     vad: VadSettings = VadSettings()
     turns: TurnSettings = TurnSettings()
+    threads: ThreadSettings = ThreadSettings()
     inactivity: tuple[TimedMessage, ...] = ()
     max_duration_s: float = 3600.0
     time_exceeded_message: str | None = None

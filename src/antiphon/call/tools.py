@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeAlias
 
+from antiphon.call.prompt import ChatMessage
 from antiphon.call.prompt import Reaction as Reaction
 from antiphon.call.prompt import ToolRequest as ToolRequest
 from antiphon.call.prompt import ToolSpec as ToolSpec
@@ -111,3 +112,12 @@ class SpawnThread:
 
 
 Letter: TypeAlias = UserText | ForcedMessage | SpawnThread
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """A letter on its way. ``before``: its sender's conversation without the tool that it comes from."""
+
+    sender: str
+    letter: Letter
+    before: tuple[ChatMessage, ...]

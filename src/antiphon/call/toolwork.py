@@ -8,6 +8,7 @@ places in the call from the moment it begins, and get their content whatever hap
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
@@ -16,7 +17,7 @@ from antiphon.call.actions import Action, Emit, Invoke, Keep, PrepareStage
 from antiphon.call.history import History, Span, ToolMessage, ToolRole
 from antiphon.call.messages import CallEvent, InvokingTool, Severity, ToolUsed
 from antiphon.call.stages import Stage
-from antiphon.call.tools import Reaction, ResponseType, ToolOutcome, ToolRequest, ToolSpec
+from antiphon.call.tools import MAIN_THREAD, Posted, Reaction, ResponseType, ToolOutcome, ToolRequest, ToolSpec
 
 GRACE_S = 5.0
 """How long after a tool's own timeout it is given up by the core, should nobody else have done so."""
@@ -93,6 +94,18 @@ def judge(settled: list[Invocation]) -> Verdict:
     return Verdict(hang_up, stages, speaks)
 
 
+def refusal(request: ToolRequest, spec: ToolSpec | None, specs: Sequence[ToolSpec]) -> ToolOutcome | None:
+    """Why a tool cannot be used at all; ``specs`` are those that can be."""
+    if spec is None:
+        names = ", ".join(spec.name for spec in specs) or "none"
+        problem = f"There is no tool called {request.name}. Tools there are: {names}."
+    elif request.problem is not None:
+        problem = f"The tool was not used: {request.problem}"
+    else:
+        return None
+    return ToolOutcome(problem, failed=True, error_details=problem)
+
+
 class Toolwork:
     """All invocations of a call that are not over."""
 
@@ -106,6 +119,8 @@ class Toolwork:
         self._settled: list[Invocation] = []
         self.state: dict[str, Any] = {}
         """What tools keep from one use to the next."""
+        self.posted: list[Posted] = []
+        """What tools have sent to threads, to be taken out."""
         self.audio_s = 0.0
         self.joined_at = 0.0
 
@@ -118,6 +133,10 @@ class Toolwork:
     def deadline(self) -> float | None:
         """When the next tool is given up."""
         return min((one.give_up_at for one in self._open.values() if one.under_way), default=None)
+
+    def knows(self, invocation: str) -> bool:
+        """That invocation is under way, or was."""
+        return invocation in self._open or invocation in self._over
 
     def has(self, reply: int) -> bool:
         """The reply wants tools used."""
@@ -150,14 +169,9 @@ class Toolwork:
                 self._settle(at, one)
             elif one.known is not None:
                 self.returned(at, one.request.invocation, one.known)
-            elif one.spec is None:
-                names = ", ".join(spec.name for spec in self.specs) or "none"
-                problem = f"There is no tool called {one.request.name}. Tools there are: {names}."
-                self.returned(at, one.request.invocation, ToolOutcome(problem, failed=True, error_details=problem))
-            elif one.request.problem is not None:
-                problem = f"The tool was not used: {one.request.problem}"
-                self.returned(at, one.request.invocation, ToolOutcome(problem, failed=True, error_details=problem))
-            elif one.spec.static_response is not None:
+            elif (refused := refusal(one.request, one.spec, self.specs)) is not None:
+                self.returned(at, one.request.invocation, refused)
+            elif one.spec is not None and one.spec.static_response is not None:
                 self.returned(at, one.request.invocation, ToolOutcome(one.spec.static_response))
                 self._static.append(one.request.invocation)
 
@@ -172,8 +186,8 @@ class Toolwork:
         """The words of the reply were interrupted: its tools never were part of the call."""
         for one in self._of(reply):
             del self._open[one.request.invocation]
-            self._over.append(one.request.invocation)
             if one.phase is not Phase.WAITING:
+                self._over.append(one.request.invocation)
                 self._note(Severity.INFO, "tool_result_dropped", f"{one.request.name} ran ahead of words nobody heard.")
 
     def returned(self, at: float, invocation: str, outcome: ToolOutcome) -> None:
@@ -193,9 +207,6 @@ class Toolwork:
             one.phase, one.prepared_since = Phase.PREPARING, at
             self._out.append(PrepareStage(invocation, outcome))
             return
-        if outcome.response_type is ResponseType.SEND_TO_THREAD:
-            text = f"{one.request.name} asked for send-to-thread, which is not available."
-            outcome = ToolOutcome(text, failed=True, error_details="send-to-thread is not supported by this server yet")
         self._return(at, one, outcome)
 
     def prepared(self, at: float, invocation: str, outcome: ToolOutcome) -> None:
@@ -249,6 +260,8 @@ class Toolwork:
         if outcome.state_update:
             self.state.update(outcome.state_update)
             changed = dict(self.state)
+        if outcome.letter is not None:
+            self.posted.append(Posted(MAIN_THREAD, outcome.letter, self._history.chat()))
         text, details = outcome.text, outcome.error_details
         self._keep(ToolMessage(ToolRole.RESULT, one.result_ordinal, one.request, text, details, span, wall, changed))
         self._out.append(Emit(ToolUsed(one.request.name, one.request.invocation)))

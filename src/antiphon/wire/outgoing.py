@@ -17,7 +17,12 @@ from antiphon.call.messages import (
     Message,
     PlaybackClearBuffer,
     Pong,
+    SideGenerationCompleted,
+    SideGenerationDelta,
     StateChanged,
+    ThreadRejected,
+    ThreadSpawned,
+    ThreadTerminated,
     ToolUsed,
     Transcript,
     UserStartedSpeaking,
@@ -53,6 +58,17 @@ def to_json(message: Message) -> dict[str, Any]:
             return {"type": "user_started_speaking"}
         case UserStoppedSpeaking():
             return {"type": "user_stopped_speaking"}
+        case ThreadSpawned(thread=thread):
+            return {"type": "thread_spawned", "threadId": thread}
+        case ThreadRejected(thread=thread, reason=reason):
+            return {"type": "thread_rejected", "threadId": thread, "reason": reason}
+        case ThreadTerminated(thread=thread, reason=reason):
+            return {"type": "thread_terminated", "threadId": thread, "reason": reason}
+        case SideGenerationDelta(thread=thread, delta=delta):
+            return {"type": "side_generation_delta", "threadId": thread, "delta": delta}
+        case SideGenerationCompleted(thread=thread, text=text, tool_calls=tool_calls):
+            calls = [{"id": one.invocation, "name": one.name, "arguments": dict(one.arguments)} for one in tool_calls]
+            return {"type": "side_generation_completed", "threadId": thread, "text": text, "toolCalls": calls}
         case _:
             assert_never(message)
 
@@ -95,14 +111,16 @@ class EnabledDataMessages:
         return replace(self, **dict(changes))
 
     def allows(self, message: Message) -> bool:
-        """Whether this connection is sent ``message``."""
-        return bool(getattr(self, _SWITCHES[type(message)]))
+        """Whether this connection is sent ``message``. What concerns threads is always sent: there is no switch."""
+        return isinstance(message, _ALWAYS) or bool(getattr(self, _SWITCHES[type(message)]))
 
 
 WEBSOCKET_DEFAULTS = EnabledDataMessages()
 WEBRTC_DEFAULTS = EnabledDataMessages(playback_clear_buffer=False)
 DATA_CONNECTION_DEFAULTS = EnabledDataMessages(data_connection_tool_invocation=True, playback_clear_buffer=False)
 """It plays nothing: its audio is what was heard."""
+
+_ALWAYS = (ThreadSpawned, ThreadRejected, ThreadTerminated, SideGenerationDelta, SideGenerationCompleted)
 
 _SWITCHES: dict[type[Any], str] = {
     Pong: "pong",
