@@ -18,6 +18,7 @@ LOOP_LATENESS = Histogram(
     "How much later than asked the event loop woke the watchdog.",
     buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 5),
 )
+LOOP_BUSY = Gauge("antiphon_event_loop_busy_ratio", "Share of its time that the event loop works, over some seconds.")
 RESPONSE_LATENCY = Histogram(
     "antiphon_response_seconds",
     "From the end of the caller's speech to the first audio of the reply.",
@@ -30,6 +31,11 @@ TURN_STEPS = Histogram(
     buckets=(0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1, 1.3, 1.6, 2, 3, 5, 10, 20),
 )
 ENGINE_ERRORS = Counter("antiphon_engine_errors_total", "Failures of engines, by stage.", ["stage"])
+ENGINE_FALLBACKS = Counter(
+    "antiphon_engine_fallbacks_total",
+    "Engines that did not do their work, so that another one was asked.",
+    ["stage", "engine"],
+)
 MESSAGES_REJECTED = Counter("antiphon_messages_rejected_total", "Data messages that could not be understood.")
 AUDIO_DROPPED = Counter("antiphon_audio_dropped_seconds_total", "Audio dropped, by side.", ["side"])
 HTTP_REQUESTS = Counter("antiphon_http_requests_total", "REST requests, by method and status.", ["method", "status"])
@@ -60,5 +66,9 @@ def observe(event: CallEvent) -> None:
                 TURN_STEPS.labels(step).observe(waited_ms / 1000)
                 if step == "first_audio":
                     RESPONSE_LATENCY.observe(waited_ms / 1000)
+    elif event.type == "engine_stalled":
+        ENGINE_ERRORS.labels(event.extras.get("stage", "transcriber")).inc()
+    elif event.type == "engine_fallback":
+        ENGINE_FALLBACKS.labels(event.extras["kind"], event.extras["engine"]).inc()
     elif event.type in _ENGINE_FAILURES:
         ENGINE_ERRORS.labels(_ENGINE_FAILURES[event.type]).inc()

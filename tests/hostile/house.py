@@ -50,6 +50,8 @@ LIMITS = """
 farewell_patience_s = 3.0
 
 [limits]
+max_loop_share = 1.0
+max_lateness_ms = 60000.0
 """
 
 CALL: dict[str, Any] = {

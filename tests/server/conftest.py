@@ -21,6 +21,7 @@ from antiphon.server.config import Config
 from antiphon.server.ports import Readiness
 from antiphon.server.run import Server
 from antiphon.server.sockets import address, listen
+from antiphon.session.load import Admission
 from antiphon.session.switchboard import Switchboard
 from antiphon.store.database import Database
 from antiphon.store.ledger import Ledger
@@ -68,7 +69,9 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
         ledger = await stack.enter_async_context(Ledger(database))
         store = Repositories.of(database)
         turns = config.turns.settings()
-        switchboard = Switchboard(engines, store, ledger, config.recordings_dir, turns, config.limits.max_calls)
+        switchboard = Switchboard(
+            engines, store, ledger, config.recordings_dir, turns, Admission(config.limits.max_calls)
+        )
         await switchboard.start()
         stack.push_async_callback(switchboard.stop)
         readiness = Readiness()

@@ -17,6 +17,7 @@ from antiphon.engines import registry
 from antiphon.engines.registry import Engines
 from antiphon.errors import AntiphonError
 from antiphon.server.config import Config
+from antiphon.session.load import Admission
 from antiphon.session.switchboard import JoinTicket, Switchboard
 from antiphon.store.database import Database
 from antiphon.store.ledger import Ledger
@@ -74,7 +75,7 @@ async def exchange(tmp_path: Path) -> AsyncIterator[Exchange]:
         stack.push_async_callback(database.close)
         ledger = await stack.enter_async_context(Ledger(database))
         store = Repositories.of(database)
-        switchboard = Switchboard(engines, store, ledger, tmp_path / "recordings", TurnSettings(), 10)
+        switchboard = Switchboard(engines, store, ledger, tmp_path / "recordings", TurnSettings(), Admission(10))
         await switchboard.start()
         stack.push_async_callback(switchboard.stop)
         yield Exchange(switchboard, store, engines)

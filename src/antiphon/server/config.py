@@ -18,6 +18,7 @@ from antiphon.call.settings import TurnSettings
 from antiphon.engines.settings import EngineSettings, Settings
 from antiphon.errors import ConfigError
 from antiphon.server.config_errors import explain
+from antiphon.session.load import LoadLimits
 
 FILE = "antiphon.toml"
 
@@ -31,10 +32,24 @@ def _home(environment: Mapping[str, str], variable: str, otherwise: str) -> Path
     return Path(set_to) if os.path.isabs(set_to) else Path(environment.get("HOME") or "~").expanduser() / otherwise
 
 
+_LOAD = LoadLimits()
+
+
 class Limits(Settings):
     """What one server takes on."""
 
     max_calls: int = Field(default=200, ge=1, description="Live calls at most; creating more is answered by 503.")
+    max_loop_share: float = Field(
+        default=_LOAD.busy,
+        gt=0,
+        le=1,
+        description="Share of the event loop's time, 0 to 1, above which no call is let in any more (503).",
+    )
+    max_lateness_ms: float = Field(
+        default=_LOAD.late_s * 1000,
+        gt=0,
+        description="How late the event loop may be once in a hundred times before no call is let in any more, ms.",
+    )
     keepalive_s: float = Field(
         default=5.0, ge=0.5, le=60, description="Seconds between two looks at whether a client is still there."
     )
@@ -91,9 +106,21 @@ class Turns(Settings):
         default=_TURNS.judgement_patience_s,
         description="Longest wait, beyond the endpoint delay, for the end-of-turn model's opinion, seconds.",
     )
+    first_words_patience_s: Seconds = Field(
+        default=_TURNS.first_words_patience_s,
+        description="Longest wait for engines that give no sign of life before a reply can be heard, seconds.",
+    )
+    first_sound_patience_s: Seconds = Field(
+        default=_TURNS.first_sound_patience_s,
+        description="Longest wait for a reply to be heard, however lively its engines are, seconds.",
+    )
     reply_patience_s: Seconds = Field(
         default=_TURNS.reply_patience_s,
-        description="Longest wait for an engine that gives no sign of life in a reply, seconds.",
+        description="Longest wait for engines that give no sign of life amid a reply, seconds.",
+    )
+    silence_patience_s: Seconds = Field(
+        default=_TURNS.silence_patience_s,
+        description="Longest silence amid a reply in all, however lively its engines are, seconds.",
     )
     transcription_patience_s: Seconds = Field(
         default=_TURNS.transcription_patience_s,

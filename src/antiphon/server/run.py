@@ -29,6 +29,7 @@ from antiphon.server.ports import Readiness
 from antiphon.server.sockets import CallSocket, address, listen
 from antiphon.server.watchdog import watch
 from antiphon.session.data_connections import DataConnections
+from antiphon.session.load import Admission, Load, LoadLimits
 from antiphon.session.switchboard import Switchboard
 from antiphon.store.database import Database, read_server_id
 from antiphon.store.ledger import Ledger, LedgerTrouble
@@ -60,14 +61,16 @@ async def _serve(config: Config, sock: socket.socket) -> None:
     try:
         async with _database(config) as database, Ledger(database, on_trouble=_tell_trouble) as ledger:
             store = Repositories.of(database)
-            turns, most = config.turns.settings(), config.limits.max_calls
+            turns, limits = config.turns.settings(), config.limits
+            load = Load(LoadLimits(limits.max_loop_share, limits.max_lateness_ms / 1000))
+            admission = Admission(limits.max_calls, load)
             reach = Reach(config.tools.allow_private, config.tools.allowed)
             http, data_connections = HttpCaller(reach), DataConnections(reach)
             recordings = config.recordings_dir
-            switchboard = Switchboard(engines, store, ledger, recordings, turns, most, http, data_connections)
+            switchboard = Switchboard(engines, store, ledger, recordings, turns, admission, http, data_connections)
             await switchboard.start()
             try:
-                await _serve_calls(config, sock, store, engines, switchboard)
+                await _serve_calls(config, sock, store, engines, switchboard, load)
             finally:
                 await switchboard.stop()
     finally:
@@ -75,7 +78,12 @@ async def _serve(config: Config, sock: socket.socket) -> None:
 
 
 async def _serve_calls(
-    config: Config, sock: socket.socket, store: Repositories, engines: Engines, switchboard: Switchboard
+    config: Config,
+    sock: socket.socket,
+    store: Repositories,
+    engines: Engines,
+    switchboard: Switchboard,
+    load: Load,
 ) -> None:
     configured = config.api_key.get_secret_value() if config.api_key is not None else None
     keys = Keyring(store.keys, configured)
@@ -84,14 +92,16 @@ async def _serve_calls(
     app = create_app(config, store, engines, switchboard, keys=keys, readiness=readiness)
     server = Server(app, config, switchboard, readiness)
     server.greeting = greeting(address(sock, config.host), first_key)
-    await _until_stopped(server, sock, engines, readiness)
+    await _until_stopped(server, sock, engines, readiness, load)
 
 
-async def _until_stopped(server: Server, sock: socket.socket, engines: Engines, readiness: Readiness) -> None:
+async def _until_stopped(
+    server: Server, sock: socket.socket, engines: Engines, readiness: Readiness, load: Load
+) -> None:
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(signum, server.handle_exit, signum, None)
-    watching = asyncio.create_task(watch())
+    watching = asyncio.create_task(watch(load))
     loading = asyncio.create_task(_load(engines, readiness, server))
     try:
         await server.serve(sockets=[sock])

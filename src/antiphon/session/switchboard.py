@@ -25,6 +25,7 @@ from antiphon.media.protocol import Medium
 from antiphon.session.assembly import engines_of, settings_of
 from antiphon.session.chronicle import LedgerChronicle, event_records, initial_messages
 from antiphon.session.data_connections import DataConnections
+from antiphon.session.load import Admission
 from antiphon.session.pacer import Pacer
 from antiphon.session.session import Session
 from antiphon.session.spool import Spool
@@ -77,7 +78,7 @@ class Switchboard:
         ledger: Ledger,
         recordings: Path,
         turns: TurnSettings,
-        max_live_calls: int,
+        admission: Admission,
         http: HttpCaller | None = None,
         data_connections: DataConnections | None = None,
     ) -> None:
@@ -86,7 +87,7 @@ class Switchboard:
         self._ledger = ledger
         self._recordings = recordings
         self._turns = turns
-        self._max_live_calls = max_live_calls
+        self._admission = admission
         self._spool = Spool(recordings.parent / "live")
         self._pacer = Pacer()
         self._sessions: dict[str, Session] = {}
@@ -114,7 +115,7 @@ class Switchboard:
 
     async def stop(self) -> None:
         """End all live calls and wait for their records to be whole."""
-        self._closing = True
+        self._closing = self._admission.closed = True
         for session in list(self._sessions.values()):
             self._stop(session)
         for timeout in self._timeouts.values():
@@ -144,7 +145,7 @@ class Switchboard:
             Overloaded: there is no room for another call.
 
         """
-        self._check_room()
+        self._admission.check(asyncio.get_running_loop().time(), self._taken, len(self._join_urls))
         self._engines.model(request.model or self._engines.default_model)
         voice = self._voices.choose(VoiceChoice.of(request))
         _check_medium(request)
@@ -203,7 +204,7 @@ class Switchboard:
     async def join(self, call_id: str, token: str, client_version: str | None) -> JoinTicket:
         """Use a join URL. Raises :class:`JoinRefused` with a close code and a reason."""
         try:
-            self._check_room()
+            self._admission.check_place(self._taken)
         except Overloaded as error:
             raise self._refuse(1013, error.detail) from None
         if call_id in self._joining or not self._knows(call_id, token):
@@ -241,6 +242,7 @@ class Switchboard:
             session = self._session(ticket, medium)
             self._unprompted.discard(call.call_id)
             self._sessions[call.call_id] = session
+            self._admission.load.call_began(asyncio.get_running_loop().time())
             self._empty.clear()
             if self._closing:
                 self._stop(session)
@@ -324,11 +326,9 @@ class Switchboard:
 
     # Small things
 
-    def _check_room(self) -> None:
-        if self._closing:
-            raise Overloaded("the server is stopping")
-        if len(self._sessions) + len(self._joining) >= self._max_live_calls:
-            raise Overloaded(f"all {self._max_live_calls} places for calls are taken")
+    @property
+    def _taken(self) -> int:
+        return len(self._sessions) + len(self._joining)
 
     async def _end_record(self, call_id: str, reason: EndReason) -> None:
         """Everything of the call is written before it counts as ended: history is final from then on."""

@@ -1,0 +1,119 @@
+"""How busy and how late this process is, and whether one more call would be too much for those it serves.
+
+A call that is let in must not hurt those that live. Two things tell in time: the share of its time that the event
+loop works (a loop at 100 % is late from then on, by more and more), and how late it woke when it had asked to be woken.
+A call that is let in costs nothing yet; what it is going to cost is foreseen from what the live ones cost.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from antiphon.errors import Overloaded
+
+BUSY_SPAN_S = 3.0
+"""The work of about so long is averaged."""
+
+LATE_SPAN_S = 5.0
+"""Lateness of so long is remembered."""
+
+SETTLING_S = 5.0
+"""A call that began within this time does not cost yet what it is going to cost."""
+
+CALLS_TO_LEARN_FROM = 5
+"""Live calls from which on their own cost is taken for that of the next one."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadLimits:
+    """What the process may bear.
+
+    ``busy``: share of the event loop's time, 0 to 1. ``late_s``: how late it may be woken once in a hundred times.
+    ``call_cost``: share of its time that a call takes, as long as there are too few to learn from.
+    """
+
+    busy: float = 0.75
+    late_s: float = 0.04
+    call_cost: float = 0.01
+
+
+class Load:
+    """Fed by whoever wakes regularly; asked before a call is let in. All times are seconds on one clock."""
+
+    def __init__(self, limits: LoadLimits | None = None) -> None:
+        self._limits = limits or LoadLimits()
+        self._busy = 0.0
+        self._sampled: tuple[float, float] | None = None
+        self._late: deque[tuple[float, float]] = deque()
+        self._began: deque[float] = deque()
+
+    @property
+    def busy(self) -> float:
+        """Share of the event loop's time that it works, of late."""
+        return self._busy
+
+    def sample(self, now: float, worked_s: float, late_s: float) -> None:
+        """The loop woke at ``now``, ``late_s`` after it wanted to, having worked for ``worked_s`` in all its life."""
+        if self._sampled is not None and now > self._sampled[0]:
+            past_s = now - self._sampled[0]
+            share = min(1.0, (worked_s - self._sampled[1]) / past_s)
+            weight = min(1.0, past_s / BUSY_SPAN_S)
+            self._busy += (share - self._busy) * weight
+        self._sampled = now, worked_s
+        self._late.append((now, late_s))
+        while self._late and self._late[0][0] < now - LATE_SPAN_S:
+            self._late.popleft()
+
+    def call_began(self, now: float) -> None:
+        """One more call is served."""
+        self._began.append(now)
+
+    def late_s(self) -> float:
+        """How late the loop was once in a hundred times, of late; 0 while there is too little to say."""
+        if len(self._late) < 20:
+            return 0.0
+        lates = sorted(late for _, late in self._late)
+        return lates[-1 - max(1, len(lates) // 100)]
+
+    def refusal(self, now: float, live: int, expected: int) -> str | None:
+        """Why one more call would be too much; ``None``: there is room.
+
+        ``live``: calls being served; ``expected``: calls that were let in and have not begun.
+        """
+        while self._began and self._began[0] < now - SETTLING_S:
+            self._began.popleft()
+        if not live and not expected:
+            return None  # nobody would be hurt
+        settled = live - len(self._began)
+        learned = settled >= CALLS_TO_LEARN_FROM
+        cost = self._busy / settled if learned else self._limits.call_cost
+        foreseen = self._busy + cost * (len(self._began) + expected + 1)
+        if foreseen > self._limits.busy:
+            return f"the server is at {self._busy:.0%} of what it can do for {live} calls"
+        if (late_s := self.late_s()) > self._limits.late_s:
+            return f"the server is late by {late_s * 1000:.0f} ms"
+        return None
+
+
+class Admission:
+    """Decides whether one more call is let in. ``most``: live calls, whatever they cost."""
+
+    def __init__(self, most: int, load: Load | None = None) -> None:
+        self._most = most
+        self.load = load or Load()
+        self.closed = False
+        """The server is stopping."""
+
+    def check_place(self, live: int) -> None:
+        """A call that was let in wants to begin. Raises :class:`Overloaded`."""
+        if self.closed:
+            raise Overloaded("the server is stopping")
+        if live >= self._most:
+            raise Overloaded(f"all {self._most} places for calls are taken")
+
+    def check(self, now: float, live: int, expected: int) -> None:
+        """A new call is wanted. Raises :class:`Overloaded`. For ``live`` and ``expected`` see :class:`Load`."""
+        self.check_place(live)
+        if (why := self.load.refusal(now, live, expected)) is not None:
+            raise Overloaded(f"{why}; a new call would harm them")
