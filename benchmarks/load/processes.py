@@ -1,0 +1,78 @@
+"""The processes of a run: each pinned to its core, awaited until it answers, and ended by its own pid."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+
+START_TIMEOUT_S = 180.0
+STOP_TIMEOUT_S = 20.0
+POLL_S = 0.1
+BENCHMARKS = Path(__file__).parents[1]
+_PINNED = "import os, sys; os.sched_setaffinity(0, {int(sys.argv[1])}); os.execv(sys.argv[2], sys.argv[2:])"
+
+
+class NotStarted(Exception):
+    """A process ended, or did not answer, before it was ready; says what it wrote last."""
+
+
+@asynccontextmanager
+async def running(
+    command: Sequence[str], core: int, ready_url: str, log: Path, environment: Mapping[str, str] | None = None
+) -> AsyncIterator[int]:
+    """Run ``command`` on ``core`` for as long as the block lasts; it begins when ``ready_url`` answers 200.
+
+    Gives the process's pid. What it writes goes to ``log``. Raises :class:`NotStarted`.
+    """
+    python_path = os.pathsep.join(filter(None, (str(BENCHMARKS), os.environ.get("PYTHONPATH"))))
+    variables = {**os.environ, "PYTHONPATH": python_path, **(environment or {})}
+    with log.open("wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", _PINNED, str(core), *command),
+            stdout=output,
+            stderr=asyncio.subprocess.STDOUT,
+            env=variables,
+        )
+    try:
+        await _ready(process, ready_url, log)
+        yield process.pid
+    finally:
+        await _stop(process)
+
+
+async def _ready(process: asyncio.subprocess.Process, url: str, log: Path) -> None:
+    async with httpx.AsyncClient(trust_env=False) as client:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(START_TIMEOUT_S):
+                while process.returncode is None:
+                    with contextlib.suppress(httpx.TransportError):
+                        if (await client.get(url)).status_code == 200:
+                            return
+                    await asyncio.sleep(POLL_S)
+    raise NotStarted(f"not ready ({url}): {_last_line(log)}")
+
+
+def _last_line(log: Path) -> str:
+    written = log.read_text(errors="replace").strip().splitlines()
+    return written[-1] if written else "it wrote nothing"
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is not None:
+        return
+    with contextlib.suppress(ProcessLookupError):
+        process.terminate()
+    try:
+        async with asyncio.timeout(STOP_TIMEOUT_S):
+            await process.wait()
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()

@@ -1,0 +1,146 @@
+"""The servers measured: how each is started, and how a caller comes in."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from antiphon.client.rest import Api
+from antiphon.demo.server_process import free_port
+from load.processes import running
+from load.standins import Delays
+
+KEY = "benchmark-key-of-one-run"
+ENDPOINT_S = 0.384
+INTERRUPTION_S = 0.09
+JOINS_AT_ONCE = 8
+PEERS = Path(__file__).parent / "peers"
+REQUIREMENTS = Path(__file__).parents[1] / "requirements-pipecat.txt"
+_CONFIG = """
+api_key = "{key}"
+voice_activity = {{ engine = "silero" }}
+end_of_turn = {{ engine = "{end_of_turn}" }}
+transcriber = {{ engine = "openai", base_url = "{engines}", model = "stand-in" }}
+models.stand-in = {{ engine = "openai", base_url = "{engines}", model = "stand-in" }}
+voices.Mark = {{ engine = "openai", base_url = "{engines}", model = "stand-in", voice = "alloy", sample_rate = 24000 }}
+limits.max_calls = {most}
+log.level = "warning"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where things are: the address of the engines, the server's core, a folder for logs and data."""
+
+    engines: str
+    delays: Delays
+    core: int
+    folder: Path
+    end_of_turn: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One that runs. ``kind`` as in :class:`load.callers.Caller`."""
+
+    kind: str
+    url: str
+    pid: int
+
+    async def invitations(self, callers: Sequence[int]) -> list[str]:
+        """The WebSocket address of each caller's call."""
+        if self.kind != "antiphon":
+            return [f"{self.url.replace('http', 'ws')}/ws?caller={caller}" for caller in callers]
+        medium = {"serverWebSocket": {"inputSampleRate": 16_000, "outputSampleRate": 24_000, "clientBufferSizeMs": 60}}
+        urls: list[str] = []
+        async with Api(self.url, KEY) as api:
+            for first in range(0, len(callers), JOINS_AT_ONCE):
+                bodies = [
+                    {
+                        "systemPrompt": f"You are talking to caller {caller}. Answer briefly.",
+                        "medium": medium,
+                        "firstSpeakerSettings": {"user": {}},
+                    }
+                    for caller in callers[first : first + JOINS_AT_ONCE]
+                ]
+                urls += [str(call["joinUrl"]) for call in await asyncio.gather(*map(api.create_call, bodies))]
+        return urls
+
+    async def metrics(self) -> str:
+        """What ``/metrics`` says; nothing where there is none."""
+        if self.kind != "antiphon":
+            return ""
+        async with httpx.AsyncClient(trust_env=False) as client:
+            return (await client.get(f"{self.url}/metrics")).text
+
+
+@asynccontextmanager
+async def antiphon(place: Place) -> AsyncIterator[Server]:
+    """``antiphon serve`` with its own voice activity and the stand-ins for everything else."""
+    port = free_port()
+    folder = place.folder / f"antiphon-{port}"
+    folder.mkdir(parents=True)
+    end_of_turn = "smart-turn" if place.end_of_turn else "none"
+    config = _CONFIG.format(key=KEY, engines=place.engines, end_of_turn=end_of_turn, most=10_000)
+    (folder / "antiphon.toml").write_text(config)
+    command = [sys.executable, "-m", "antiphon.cli", "serve", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--config", str(folder / "antiphon.toml"), "--data-dir", str(folder / "data")]
+    url = f"http://127.0.0.1:{port}"
+    async with running(command, place.core, f"{url}/readyz", folder / "log") as pid:
+        yield Server("antiphon", url, pid)
+
+
+@asynccontextmanager
+async def pipecat(place: Place, python: Path) -> AsyncIterator[Server]:
+    """Pipecat in the environment of ``python``."""
+    port = free_port()
+    command = [str(python), str(PEERS / "pipecat_server.py"), "--port", str(port), "--engines", place.engines]
+    command += ["--start-s", str(INTERRUPTION_S), "--stop-s", str(ENDPOINT_S)]
+    command += ["--transcript-s", str(place.delays.transcript_s)]
+    url = f"http://127.0.0.1:{port}"
+    async with running(command, place.core, f"{url}/readyz", place.folder / f"pipecat-{port}.log") as pid:
+        yield Server("pipecat", url, pid)
+
+
+@asynccontextmanager
+async def echo(place: Place, share: float) -> AsyncIterator[Server]:
+    """The floor: as many frames in and out, and nothing in between."""
+    port = free_port()
+    command = [sys.executable, "-m", "load.echo_server", "--port", str(port), "--share", f"{share:.4f}"]
+    url = f"http://127.0.0.1:{port}"
+    async with running(command, place.core, f"{url}/readyz", place.folder / f"echo-{port}.log") as pid:
+        yield Server("echo", url, pid)
+
+
+@asynccontextmanager
+async def standins(delays: Delays, core: int, folder: Path) -> AsyncIterator[tuple[str, int]]:
+    """The engines: their address, up to ``/v1``, and their process."""
+    port = free_port()
+    command = [sys.executable, "-m", "load.standins", "--port", str(port)]
+    for name in Delays.__dataclass_fields__:
+        command += [f"--{name.replace('_', '-')}", str(getattr(delays, name))]
+    url = f"http://127.0.0.1:{port}"
+    async with running(command, core, f"{url}/stats", folder / "standins.log") as pid:
+        yield f"{url}/v1", pid
+
+
+def pipecat_python(cache: Path) -> Path:
+    """The interpreter of Pipecat's own environment, which is made the first time. Raises ``CalledProcessError``."""
+    wanted = REQUIREMENTS.read_text()
+    version = next(line.partition("==")[2] for line in wanted.splitlines() if line.startswith("pipecat-ai"))
+    home = cache / f"pipecat-{version}"
+    stamp, python = home / "requirements.txt", home / "bin" / "python"
+    if not stamp.exists() or stamp.read_text() != wanted:
+        environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+        subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
+        subprocess.run([python, "-m", "pip", "install", "-q", "-r", str(REQUIREMENTS)], check=True, env=environment)
+        stamp.write_text(wanted)
+    return python

@@ -1,0 +1,5 @@
+from load.speech import RATE
+
+
+def test_rate() -> None:
+    assert RATE == 24_000
