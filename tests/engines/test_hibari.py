@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from antiphon.engines.hibari import MAX_CLAUSE, HibariSpeaker, clauses, spoken
 from antiphon.engines.protocols import Samples
+from antiphon.engines.tuning import Tuning
 from antiphon.errors import EngineError
 
 speaker = HibariSpeaker()
@@ -58,6 +59,16 @@ async def test_the_same_text_sounds_the_same_to_the_sample() -> None:
 async def test_speed_makes_it_shorter() -> None:
     fast, slow = await say("This is a test.", HibariSpeaker(1.5)), await say("This is a test.", HibariSpeaker(0.75))
     assert fast[0].size < 0.7 * slow[0].size
+
+
+async def test_one_call_speaks_faster_with_the_same_voice() -> None:
+    usual = HibariSpeaker()
+    usual.load()
+    tuned = usual.tuned(Tuning(2.0, language="de"))
+    assert (await say("This is a test.", tuned))[0].size < 0.7 * (await say("This is a test.", usual))[0].size
+    np.testing.assert_array_equal((await say("One.", usual.tuned(Tuning())))[0], (await say("One.", usual))[0])
+    with pytest.raises(ValueError, match=r"0\.5 to 2"):
+        usual.tuned(Tuning(0.4))
 
 
 @pytest.mark.parametrize("text", ["", "  \n ", "...", "—", "😀🎉", "你好，世界", "привет", "*** ---", "?!"])

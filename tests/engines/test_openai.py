@@ -21,6 +21,7 @@ from antiphon.engines.openai_speaker import OpenAISpeaker
 from antiphon.engines.openai_transcriber import OpenAITranscriber
 from antiphon.engines.protocols import Generated, Samples, TextDelta, Usage
 from antiphon.engines.settings import OpenAIModelSettings, OpenAITranscriberSettings, OpenAIVoiceSettings
+from antiphon.engines.tuning import Tuning
 from antiphon.errors import EngineError
 from tests.support.openai_server import OpenAIServer, Script
 
@@ -206,6 +207,32 @@ async def test_closing_speech_hangs_up_on_the_server(server: OpenAIServer, speak
     async with aclosing(speaker.speak("Good morning.")) as speech:  # type: ignore[type-var]
         await anext(speech)
     assert await asyncio.to_thread(server.disconnected.wait, 5)
+
+
+async def test_what_a_call_changes_about_a_voice_goes_along(server: OpenAIServer) -> None:
+    voice = OpenAISpeaker(OpenAIVoiceSettings(**settings(server, voice="alloy", language_field="lang")))
+    tuned = voice.tuned(Tuning(1.5, "de-AT", {"instructions": "Whisper."}))
+    own = voice.tuned(Tuning(language="de-AT", fields={"lang": "d"}))
+    for speaker in (tuned, own, voice):
+        await spoken(speaker)
+    await voice.aclose()
+    asked = [{**request.json, "input": "", "response_format": ""} for request in server.requests]
+    usual = {"model": "some-model", "voice": "alloy", "input": "", "response_format": ""}
+    assert asked == [
+        {**usual, "speed": 1.5, "lang": "de-AT", "instructions": "Whisper."},
+        {**usual, "lang": "d"},
+        usual,
+    ]
+    assert len({request.client for request in server.requests}) == 1
+    with pytest.raises(ValueError, match=r"0\.25 to 4"):
+        voice.tuned(Tuning(5.0))
+
+
+async def test_a_server_without_a_field_for_the_language_is_not_told(
+    server: OpenAIServer, speaker: OpenAISpeaker
+) -> None:
+    await spoken(speaker.tuned(Tuning(language="de-AT")))
+    assert server.requests[0].json.keys() == {"model", "voice", "input", "response_format"}
 
 
 @pytest.mark.parametrize(

@@ -168,6 +168,8 @@ def _wrong_url(text: str) -> str | None:
         return f"is no URL: {error}"
     if url.userinfo or not url.host:
         return "has to have a host and no user name; headers are the place for keys"
+    if not 0 < (url.port or 443) <= 65_535:
+        return "has an impossible port"
     return None
 
 
