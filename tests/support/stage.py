@@ -101,6 +101,7 @@ class Stage:
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._speech: list[tuple[float, float]] = []
+        self._hisses: list[tuple[float, float]] = []
         self._words = iter(self.engines.words)
         self._texts: dict[int, str] = {}
         self._alarm: float | None = None
@@ -117,6 +118,11 @@ class Stage:
     def speech(self, start: float, end: float) -> Stage:
         """The caller speaks from ``start`` to ``end``."""
         self._speech.append((start, end))
+        return self
+
+    def hiss(self, start: float, end: float) -> Stage:
+        """A sound as loud as speech that the detector does not take for any: the "s" of a word."""
+        self._hisses.append((start, end))
         return self
 
     def at(self, time: float, event: Callable[[float], ev.Event]) -> Stage:
@@ -197,8 +203,11 @@ class Stage:
     def _frame(self) -> None:
         self.audio_s += FRAME_S
         start = self.audio_s - FRAME_S
-        speaking = any(begin <= start + FRAME_S / 2 < end for begin, end in self._speech)
-        self.feed(ev.SpeechScored(self.now, self.audio_s, 0.9 if speaking else 0.01))
+        middle = start + FRAME_S / 2
+        speaking = any(begin <= middle < end for begin, end in self._speech)
+        hissing = any(begin <= middle < end for begin, end in self._hisses)
+        rise_db = 30.0 if speaking or hissing else 0.0
+        self.feed(ev.SpeechScored(self.now, self.audio_s, 0.9 if speaking else 0.01, rise_db))
         self._later(FRAME_S, self._frame)
 
     def _play(self) -> None:

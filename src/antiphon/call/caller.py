@@ -9,14 +9,12 @@ from antiphon.call.actions import OpenUtterance
 from antiphon.call.agenda import Line
 from antiphon.call.completeness import Ending, ending
 from antiphon.call.conversation import Conversation
-from antiphon.call.endpointing import FRAME_S, Began, Confirmed, Dropped, Paused, Phase, Resumed, TurnEnded, TurnFact
+from antiphon.call.endpointing import Began, Confirmed, Dropped, Paused, Phase, Resumed, TurnEnded, TurnFact
 from antiphon.call.hearing import HeardTurn
 from antiphon.call.history import Span
 from antiphon.call.messages import Modality, Severity, UserStartedSpeaking, UserStoppedSpeaking
+from antiphon.call.overlap import Overlap
 from antiphon.call.reply import Origin
-
-OVERLAP_GAP_FRAMES = 3
-"""Silent frames after which overlapping speech is counted anew."""
 
 
 class Caller:
@@ -26,42 +24,16 @@ class Caller:
         self._talk = conversation
         self.audio_at = 0.0
         """When audio last came, on the call's clock."""
-        self._overlapped = 0
-        self._overlap_s = 0.0
-        self._overlap_gap = 0
-        self._overlap_counts = True
-        """Not while the caller only goes on with what was being said when the agent cut in."""
+        self._overlap = Overlap(conversation.settings.vad)
 
     def hear(self, event: ev.SpeechScored) -> None:
         """One scored frame of the caller's audio."""
         self.audio_at = event.at
         self._talk.floor.audio_s = event.audio_s
         facts = self._talk.turn.hear(event.at, event.audio_s, event.probability)
-        self._count_overlap(event.at, event.probability >= self._talk.settings.vad.activation_threshold)
+        if self._overlap.hear(event, self._talk.floor.reply, self._talk.turn):
+            self._talk.interrupt(event.at)
         self.take_facts(event.at, facts)
-
-    def _count_overlap(self, at: float, speech: bool) -> None:
-        reply = self._talk.floor.reply
-        if reply is None or not reply.interruptible:
-            self._overlapped = 0
-            return
-        if reply.number != self._overlapped:
-            self._overlapped = reply.number
-            self._overlap_s, self._overlap_gap = 0.0, 0
-            turn = self._talk.turn
-            self._overlap_counts = not (reply.over_caller and turn.confirmed and turn.phase is not Phase.QUIET)
-        if not speech:
-            self._overlap_gap += 1
-            if self._overlap_gap >= OVERLAP_GAP_FRAMES:
-                self._overlap_s = 0.0
-                self._overlap_counts = True
-            return
-        self._overlap_gap = 0
-        if self._overlap_counts:
-            self._overlap_s += FRAME_S
-            vad = self._talk.settings.vad
-            if self._overlap_s >= (vad.interruption_s if reply.playing else vad.going_on_s) - 1e-6:
-                self._talk.interrupt(at)
 
     def take_facts(self, at: float, facts: Iterable[TurnFact]) -> None:
         """What the turn machine made of the caller's sound, or of its absence."""
@@ -73,7 +45,7 @@ class Caller:
                     self._talk.silence.caller_was_active()
                     self._talk.emit(UserStartedSpeaking())
                 case Dropped(utterance=utterance):
-                    self._talk.out.append(self._talk.hearing.release(utterance))
+                    self._talk.drop_utterance(utterance)
                 case Paused(utterance=utterance, revision=revision):
                     self._talk.out += self._talk.hearing.pause(utterance, revision)
                     if self._talk.settings.speech_model:

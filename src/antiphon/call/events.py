@@ -25,11 +25,15 @@ class Joined:
 
 @dataclass(frozen=True, slots=True)
 class SpeechScored:
-    """One 32 ms frame of the caller's audio, ending at ``audio_s``, is speech with ``probability``."""
+    """One 32 ms frame of the caller's audio, ending at ``audio_s``, is speech with ``probability``.
+
+    ``rise_db``: how far it is above the running noise of the line; ``None`` where nobody measured.
+    """
 
     at: float
     audio_s: float
     probability: float
+    rise_db: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

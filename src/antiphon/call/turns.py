@@ -55,6 +55,12 @@ class Turns(Closing):
         self.out.append(self.hearing.release(turn.utterance))
         self.log(Severity.DEBUG, "utterance_ignored", "The caller made a sound that was no turn.")
 
+    def drop_utterance(self, utterance: int) -> None:
+        """A sound of the caller's was too short for an utterance, though it may have stopped a reply."""
+        self.out.append(self.hearing.release(utterance))
+        if not self.hearing.waiting:
+            self._resume()
+
     def _resume(self) -> None:
         """Go on with the reply at the word it stopped at."""
         line = self.resumption.take()

@@ -11,12 +11,16 @@ import numpy as np
 import structlog
 
 from antiphon import metrics
+from antiphon.audio.loudness import NoiseFloor
 from antiphon.audio.pcm import Framer, OddByteJoiner, Samples
 from antiphon.audio.resampling import LiveResampler
 from antiphon.engines.protocols import ACTIVITY_FRAME, LISTENING_RATE, Transcriber, Transcription, VoiceActivity
 
 PRE_ROLL_FRAMES = 10
 """Frames (0.32 s) kept from before an utterance: the first sounds of a word score low."""
+
+NOISE_BELOW = 0.1
+"""Probability of speech below which a frame belongs to the noise of the line."""
 
 LONGEST_LEAD_S = 10.0
 """Audio that may come in ahead of real time; what is beyond it is dropped."""
@@ -82,6 +86,9 @@ class Listener:
         self.language = language
         """What the caller speaks, as far as is known: for utterances from now on."""
         self._on_frame = on_frame
+        self._floor = NoiseFloor()
+        self.rise_db = 0.0
+        """How far the frame that ``on_frame`` is told of is above the noise of the line."""
         self._unscored: deque[Samples] = deque()
         self._recent: deque[tuple[Samples, float]] = deque(maxlen=PRE_ROLL_FRAMES)
         self._all_scored = asyncio.Event()
@@ -149,6 +156,7 @@ class Listener:
         self._recent.append((frame, probability))
         growing = self._growing
         self._frames_scored += 1
+        self.rise_db = self._floor.rise_db(frame, speech=probability >= NOISE_BELOW)
         self._on_frame(self._frames_scored * ACTIVITY_FRAME / LISTENING_RATE, probability)
         if growing is not None and growing is self._growing:  # else the frame is the next utterance's
             growing.feed(frame, probability)

@@ -175,7 +175,7 @@ class Session:
 
     def _scored(self, audio_s: float, probability: float) -> None:
         self._outlet.audio_s = audio_s
-        self._feed(ev.SpeechScored(self._now(), audio_s, probability))
+        self._feed(ev.SpeechScored(self._now(), audio_s, probability, self._listener.rise_db))
 
     def _feed(self, event: ev.Event) -> None:
         """Give the core an event and carry out what it wants, one event after the other."""
