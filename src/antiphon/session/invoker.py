@@ -11,7 +11,7 @@ import structlog
 
 from antiphon.audio.pcm import Samples
 from antiphon.call import events as ev
-from antiphon.call.tools import ToolOutcome, ToolRequest, ToolSpec
+from antiphon.call.tools import MAIN_THREAD, ToolOutcome, ToolRequest, ToolSpec
 from antiphon.session.outlet import InvocationKind, Outlet
 from antiphon.session.parts import CallTools
 from antiphon.tools import arguments, built_in, outcomes
@@ -23,8 +23,8 @@ from antiphon.tools.definition import (
     DataConnectionImplementation,
     HttpImplementation,
 )
-from antiphon.wire.events import outcome_of
 from antiphon.wire.incoming import ToolResult
+from antiphon.wire.letters import opened, outcome_of
 
 _log = structlog.get_logger(__name__)
 
@@ -124,6 +124,8 @@ class Invoker:
 
     async def _built_in(self, tool: CallTool, request: ToolRequest, facts: CallFacts) -> ToolOutcome:
         done = built_in.carry_out(tool, request.arguments, facts)
+        if done.sound is not None and facts.thread_id != MAIN_THREAD:
+            return outcomes.failed(f"{tool.spec.name} was not used: only the main conversation can be heard.")
         if done.sound is not None:
             await self._play(done.sound)
         return done.outcome
@@ -135,7 +137,7 @@ class Invoker:
             _log.exception("tool_broke")
             text = f"{request.name} failed."
             outcome = ToolOutcome(text, failed=True, error_details=f"{type(error).__name__} in the server")
-        self._returned(request, outcome)
+        self._returned(request, opened(request.name, outcome))
 
     def _returned(self, request: ToolRequest, outcome: ToolOutcome) -> None:
         self._report(ev.ToolReturned(self._now(), request.invocation, outcome))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
-from antiphon.call.history import KeptMessage, SpokenMessage, ToolRole
+from antiphon.call.history import ChatMessage, KeptMessage, SpokenMessage, ToolRole
 
 
 def message_json(message: KeptMessage) -> dict[str, Any]:
@@ -26,3 +27,27 @@ def message_json(message: KeptMessage) -> dict[str, Any]:
         "invocationId": message.request.invocation,
         "toolName": message.request.name,
     }
+
+
+_CHAT_ROLES = {"user": "MESSAGE_ROLE_USER", "assistant": "MESSAGE_ROLE_AGENT"}
+
+
+def chat_json(messages: Iterable[ChatMessage]) -> list[dict[str, Any]]:
+    """A side thread's conversation in the same shape; all of it is text."""
+    shown: list[dict[str, Any]] = []
+    names: dict[str, str] = {}
+    for message in messages:
+        if message.role == "tool":
+            invocation = message.tool_call_id or ""
+            tool = {"invocationId": invocation, "toolName": names.get(invocation, "")}
+            shown.append({"role": "MESSAGE_ROLE_TOOL_RESULT", "text": message.text, **tool})
+            continue
+        if message.text:
+            role = _CHAT_ROLES.get(message.role, "MESSAGE_ROLE_USER")
+            shown.append({"role": role, "text": message.text, "medium": "MESSAGE_MEDIUM_TEXT"})
+        for call in message.tool_calls:
+            names[call.invocation] = call.name
+            arguments = json.dumps(dict(call.arguments), ensure_ascii=False)
+            tool = {"invocationId": call.invocation, "toolName": call.name}
+            shown.append({"role": "MESSAGE_ROLE_TOOL_CALL", "text": arguments, **tool})
+    return shown

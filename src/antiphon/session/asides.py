@@ -1,0 +1,84 @@
+"""Side generations: what threads without a voice have a model write."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from antiphon.call import events as ev
+from antiphon.call.history import Prompt
+from antiphon.engines.protocols import Generated, LanguageModel, TextDelta, ToolCall, Usage
+from antiphon.errors import EngineError
+from antiphon.session.mending import Mender
+from antiphon.session.writing import closing, tool_request
+
+ALIVE_EVERY_S = 1.0
+"""How often it is told that a model lives that has nothing to show, at most."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Asides:
+    """Carries out ``GenerateAside`` and ``StopAside``; reports events by ``report``."""
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        tasks: asyncio.TaskGroup,
+        report: Callable[[ev.Event], None],
+        now: Callable[[], float],
+    ) -> None:
+        self._model = model
+        self._tasks = tasks
+        self._report = report
+        self._now = now
+        self._writing: dict[int, asyncio.Task[None]] = {}
+
+    def generate(self, generation: int, prompt: Prompt) -> None:
+        """Start writing."""
+        task = self._tasks.create_task(self._write(generation, prompt))
+        self._writing[generation] = task
+        task.add_done_callback(lambda _: self._writing.pop(generation, None))
+
+    def stop(self, generation: int) -> None:
+        """Stop all work on it."""
+        if (task := self._writing.pop(generation, None)) is not None:
+            task.cancel()
+
+    async def _write(self, generation: int, prompt: Prompt) -> None:
+        mender = Mender()
+        usage: Usage | None = None
+        told_at = self._now()
+        try:
+            async with closing(self._model.generate(prompt)) as generated:
+                async for item in generated:
+                    told_at = self._take(generation, item, mender, told_at)
+                    usage = item if isinstance(item, Usage) else usage
+        except EngineError as error:
+            self._report(ev.AsideFailed(self._now(), generation, str(error)))
+        except Exception:
+            _log.exception("language_model_broke")
+            self._report(ev.AsideFailed(self._now(), generation, "the language model broke"))
+        else:
+            self._report(_ended(self._now(), generation, usage))
+
+    def _take(self, generation: int, item: Generated, mender: Mender, told_at: float) -> float:
+        """Tell what came; returns when something was told last."""
+        now = self._now()
+        if isinstance(item, ToolCall):
+            self._report(ev.AsideToolRequested(now, generation, tool_request(item)))
+        elif isinstance(item, TextDelta) and (delta := mender.push(item.text)):
+            self._report(ev.AsideWritten(now, generation, delta))
+        elif now >= told_at + ALIVE_EVERY_S:
+            self._report(ev.AsideWritten(now, generation, ""))
+        else:
+            return told_at
+        return now
+
+
+def _ended(at: float, generation: int, usage: Usage | None) -> ev.AsideEnded:
+    if usage is None:
+        return ev.AsideEnded(at, generation)
+    return ev.AsideEnded(at, generation, usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens)
