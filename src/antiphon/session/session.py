@@ -16,8 +16,9 @@ from antiphon.call import events as ev
 from antiphon.call.call import Call
 from antiphon.call.ends import EndReason
 from antiphon.call.settings import CallSettings
-from antiphon.call.tools import ToolOutcome
+from antiphon.call.tools import MAIN_THREAD, ToolOutcome
 from antiphon.media.protocol import Medium
+from antiphon.session.asides import Asides
 from antiphon.session.data_connections import CallDataConnection
 from antiphon.session.data_participant import DataParticipant
 from antiphon.session.inquiries import Inquiries
@@ -33,7 +34,7 @@ from antiphon.session.stages import StageMaker
 from antiphon.session.tape import Tape
 from antiphon.tools.definition import CallFacts
 from antiphon.wire.incoming import Incoming
-from antiphon.wire.messages import message_json
+from antiphon.wire.messages import chat_json, message_json
 from antiphon.wire.outgoing import EnabledDataMessages
 
 _log = structlog.get_logger(__name__)
@@ -87,6 +88,7 @@ class Session:
             medium.input_rate, engines.voice_activity, engines.transcriber, settings.language, self._scored
         )
         self._responder: Responder | None = None
+        self._asides: Asides | None = None
         self._inquiries: Inquiries | None = None
         self._tools = tools
         self._stages = stages
@@ -134,6 +136,7 @@ class Session:
             self._feed,
             self._now,
         )
+        self._asides = Asides(self._engines.model, tasks, self._feed, self._now)
         self._inquiries = Inquiries(self._listener, self._engines.end_of_turn, tasks, self._feed, self._now)
         if self._tools is not None:
             self._invoker = Invoker(self._tools, self._outlet, self._responder.play_sound, self._feed, self._now)
@@ -232,8 +235,8 @@ class Session:
     # Action → output
 
     def _do(self, action: act.Action) -> None:
-        responder, inquiries, listener = self._responder, self._inquiries, self._listener
-        if responder is None or inquiries is None:
+        responder, inquiries, listener, asides = self._responder, self._inquiries, self._listener, self._asides
+        if responder is None or inquiries is None or asides is None:
             return
         match action:
             case act.Emit(message=message):
@@ -263,9 +266,13 @@ class Session:
             case act.Stop(reply=reply):
                 if responder.stop(reply):
                     self._medium.drop_audio()
-            case act.Invoke(request=request, spec=spec):
+            case act.GenerateAside(generation=generation, prompt=prompt):
+                asides.generate(generation, prompt)
+            case act.StopAside(generation=generation):
+                asides.stop(generation)
+            case act.Invoke(request=request, spec=spec, thread=thread):
                 if self._invoker is not None:
-                    self._invoker.invoke(request, spec, self._facts())
+                    self._invoker.invoke(request, spec, self._facts(thread))
             case act.PrepareStage(invocation=invocation, outcome=outcome):
                 if self._tasks is not None and self._stages is not None:
                     self._tasks.create_task(self._prepare_stage(self._stages, invocation, outcome))
@@ -295,16 +302,19 @@ class Session:
 
     # Small things
 
-    def _facts(self) -> CallFacts:
-        """What automatic parameters of tools are filled from."""
-        tools = self._tools
+    def _facts(self, thread: str) -> CallFacts:
+        """What automatic parameters of tools are filled from that ``thread`` uses."""
+        tools, threads, is_main = self._tools, self._core.threads, thread == MAIN_THREAD
+        said = list(map(message_json, self._core.messages)) if is_main else chat_json(threads.chat_of(thread))
         return CallFacts(
             self._settings.call_id,
             tools.stage_id if tools else "",
-            self._core.call_state,
-            [message_json(message) for message in self._core.messages],
+            self._core.call_state if is_main else threads.state_of(thread),
+            said,
             self._medium.output_rate,
             tools.metadata if tools else {},
+            thread,
+            threads.states(),
         )
 
     def _record_heard(self, samples: Samples) -> None:
