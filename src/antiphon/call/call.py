@@ -83,6 +83,7 @@ class Call:
             self._talk.silence.deadline,
             self._talk.tools.deadline,
             self._talk.threads.deadline,
+            self._talk.watchdog.deadline,
             reply.alive_at + self._settings.turns.reply_patience_s if reply and not reply.stopping else None,
             self._talk.joined_at + self._settings.max_duration_s if self._talk.agenda.closing is None else None,
             self._caller.audio_at + self._media_idle_s if self._media_idle_s else None,
@@ -263,6 +264,8 @@ class Call:
             self._talk.fail(now)
         self._talk.tools.give_up(now)
         self._talk.threads.give_up(now)
+        if (bitten := self._talk.watchdog.bites(now)) is not None:
+            self._talk.free(now, *bitten)
         if not self._talk.closing and (message := self._talk.silence.due(now)) is not None:
             agenda.lines.append(Line(message.text, end=message.end))
 

@@ -8,7 +8,7 @@ from antiphon.call.endpointing import Phase
 from antiphon.call.ends import EndReason
 from antiphon.call.floor import Closed
 from antiphon.call.joint import Joint
-from antiphon.call.messages import Severity
+from antiphon.call.messages import Modality, Severity
 from antiphon.call.reply import Reply
 from antiphon.call.settings import EndBehavior
 
@@ -29,6 +29,13 @@ class Closing(Joint):
     def stop_reply(self, at: float) -> None:
         """Stop the reply, if there is one."""
         self.reply_closed(at, self.floor.stop_reply(at))
+
+    def go_on_after_stop(self) -> None:
+        """Do what waited for a reply to have stopped."""
+        if self.after_stop and (self.floor.reply is None or not self.floor.reply.stopping):
+            waiting, self.after_stop = self.after_stop, []
+            for work in waiting:
+                work()
 
     def reply_closed(self, at: float, closed: Closed | None) -> None:
         """A reply has left the floor (``None``: not yet, or there was none)."""
@@ -96,6 +103,32 @@ class Closing(Joint):
         elif apologise and not self.agenda.closing:
             self.agenda.lines.appendleft(Line(APOLOGY))
 
+    def free(self, at: float, waited_for: str, since: float) -> None:
+        """Nothing has moved for too long: give up whatever is under way, and say sorry."""
+        text = "Nothing moved for too long; what was under way was given up."
+        self.log(
+            Severity.ERROR, "stuck", text, waitingFor=waited_for, state=self.state.value, seconds=round(at - since, 1)
+        )
+        self._abandon_reply(at)
+        self.tools.give_up(at, at_once=True)
+        self.agenda.lines.clear()
+        self.agenda.paid()
+        self.agenda.greeting_due = self._answering = None
+        for turn in self.hearing.waiting:
+            if turn.text:
+                ordinal = self.history.take_ordinal() if turn.ordinal is None else turn.ordinal
+                self.record_user(Modality.VOICE, ordinal, turn.text, turn.audio_span, turn.wall_span)
+            self.out.append(self.hearing.release(turn.utterance))
+        self.hearing.waiting.clear()
+        if self.agenda.closing is not None:
+            self.end(at, End(self.agenda.closing, 1000, self.agenda.closing.value))
+        else:
+            self.fail(at)
+
+    def _abandon_reply(self, at: float) -> None:
+        self.reply_closed(at, self.floor.abandon(at))
+        self.go_on_after_stop()
+
     def end(self, at: float, end: End) -> None:
         """End as soon as the caller's last words are known; the first reason stands.
 
@@ -119,6 +152,7 @@ class Closing(Joint):
     def finish(self) -> None:
         """The end, with what is known by now."""
         if self._ending is not None and not self.ended:
+            self._abandon_reply(self.last_at)
             self.tools.finish(self.last_at)
             self.ended = True
             self.out.append(self._ending)

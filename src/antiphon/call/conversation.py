@@ -17,6 +17,7 @@ from antiphon.call.settings import EndBehavior, Greeting
 from antiphon.call.tools import ToolOutcome
 from antiphon.call.toolwork import Invocation, judge
 from antiphon.call.turns import Turns
+from antiphon.call.watchdog import wait_of
 
 MOST_ROUNDS = 8
 """Times in a row that the agent may use tools without the caller saying anything."""
@@ -29,10 +30,7 @@ class Conversation(Turns):
         """Do what has become possible, until nothing more is."""
         self.last_at = at
         self.tools.audio_s = self.floor.audio_s
-        if self.after_stop and (self.floor.reply is None or not self.floor.reply.stopping):
-            waiting, self.after_stop = self.after_stop, []
-            for work in waiting:
-                work()
+        self.go_on_after_stop()
         while not self.ended:
             self.floor.show()
             if self.ending:
@@ -59,6 +57,8 @@ class Conversation(Turns):
             self.silence.quiet(at)
         else:
             self.silence.busy()
+        wait = wait_of(at, self.floor, self.tools, self.hearing, self.agenda, caller_speaks=self.caller_speaks)
+        self.watchdog.watch(at, wait)
 
     def _take_floor(self, at: float) -> bool:
         """Begin the next reply, or the end, if the floor is free and one is wanted."""

@@ -130,13 +130,24 @@ class Floor:
             self._out.append(Emit(PlaybackClearBuffer()))
         return self._close(at, cut=not reply.heard)
 
+    def abandon(self, at: float) -> Closed | None:
+        """The reply leaves the floor whoever plays it has answered or not, with what is known to have been heard."""
+        reply = self.reply
+        if reply is None:
+            return None
+        if not reply.stopping:
+            self._out.append(Stop(reply.number))
+        if reply.playing and reply.modality is Modality.VOICE:
+            self._out.append(Emit(PlaybackClearBuffer()))
+        return self._close(at, cut=True)
+
     # Progress
 
     def write(self, at: float, reply: Reply, delta: str) -> None:
         """The model wrote ``delta`` of ``reply``."""
-        reply.alive_at = at
-        if delta.strip() and reply.timings.first_text is None:
-            reply.timings.first_text = at
+        if delta.strip():  # blanks are no sign of life
+            reply.alive_at = at
+            reply.timings.first_text = at if reply.timings.first_text is None else reply.timings.first_text
         self._out += reply.write(delta, at)
 
     def finish_writing(self, at: float, reply: Reply) -> None:

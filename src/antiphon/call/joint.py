@@ -18,6 +18,7 @@ from antiphon.call.silence import Silence
 from antiphon.call.stages import Stage
 from antiphon.call.threads import Threads
 from antiphon.call.toolwork import Toolwork
+from antiphon.call.watchdog import Watchdog
 
 
 class Joint:
@@ -38,6 +39,7 @@ class Joint:
         self.floor.modality = settings.modality
         self.agenda = Agenda()
         self.silence = Silence(settings.inactivity)
+        self.watchdog = Watchdog(max(settings.turns.reply_patience_s, settings.turns.transcription_patience_s))
         self.joined_at: float | None = None
         self.ended = False
         self._announced = AgentState.IDLE
@@ -74,8 +76,12 @@ class Joint:
     @property
     def caller_has_floor(self) -> bool:
         """The caller speaks, or has spoken and the words are still to come."""
-        speaking = self.turn.phase is not Phase.QUIET and self.turn.confirmed
-        return speaking or (bool(self.hearing.waiting) and not self.settings.speech_model)
+        return self.caller_speaks or (bool(self.hearing.waiting) and not self.settings.speech_model)
+
+    @property
+    def caller_speaks(self) -> bool:
+        """The caller is speaking, or pauses."""
+        return self.turn.phase is not Phase.QUIET and self.turn.confirmed
 
     def end_turn(self, at: float, utterance: int, revision: int) -> None:
         """The caller's turn is over, its words are to come."""

@@ -220,10 +220,10 @@ class Toolwork:
         if one.begun:
             self._settle(at, one)
 
-    def give_up(self, now: float) -> None:
-        """Whoever has not answered by now does not answer any more."""
+    def give_up(self, now: float, *, at_once: bool = False) -> None:
+        """Whoever has not answered by now does not answer any more (``at_once``: however little time it had)."""
         for one in list(self._open.values()):
-            if one.under_way and now >= one.give_up_at:
+            if one.under_way and (at_once or now >= one.give_up_at):
                 text = f"{one.request.name} gave no answer in time."
                 self._return(now, one, ToolOutcome(text, failed=True, error_details=text))
 
