@@ -104,6 +104,11 @@ class Switchboard:
         self._empty = asyncio.Event()
         self._empty.set()
 
+    @property
+    def http(self) -> HttpCaller:
+        """What carries out HTTP tools here."""
+        return self._http
+
     # Life of the process
 
     async def start(self) -> None:
