@@ -69,6 +69,6 @@ def observe(event: CallEvent) -> None:
     elif event.type == "engine_stalled":
         ENGINE_ERRORS.labels(event.extras.get("stage", "transcriber")).inc()
     elif event.type == "engine_fallback":
-        ENGINE_FALLBACKS.labels(event.extras["kind"], event.extras["engine"]).inc()
+        ENGINE_FALLBACKS.labels(event.extras["stage"], event.extras["engine"]).inc()
     elif event.type in _ENGINE_FAILURES:
         ENGINE_ERRORS.labels(_ENGINE_FAILURES[event.type]).inc()

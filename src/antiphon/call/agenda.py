@@ -29,6 +29,10 @@ class Line:
     """Of those, by invocation, what is known to come of them: they are not used."""
     insists: bool = False
     """Is said later, if the caller interrupted it before a word of it was heard."""
+    apology: bool = False
+    """Something of ours broke, and this says so."""
+    written: bool = False
+    """Is not spoken, whatever the modality of the call."""
 
 
 @dataclass(slots=True)
@@ -39,6 +43,8 @@ class Agenda:
     answer_owed: bool = False
     answer_over_caller: bool = False
     greeting_due: float | None = None
+    apology_due: float | None = None
+    """When an apology that could not be spoken is tried again."""
     closing: EndReason | None = None
     close_by: float | None = None
 

@@ -84,7 +84,8 @@ class Call:
             self._talk.tools.deadline,
             self._talk.threads.deadline,
             self._talk.watchdog.deadline,
-            reply.alive_at + self._settings.turns.reply_patience_s if reply and not reply.stopping else None,
+            self._talk.agenda.apology_due,
+            reply.given_up_at(self._settings.turns) if reply and not reply.stopping else None,
             self._talk.joined_at + self._settings.max_duration_s if self._talk.agenda.closing is None else None,
             self._caller.audio_at + self._media_idle_s if self._media_idle_s else None,
         ]
@@ -163,6 +164,8 @@ class Call:
                 self._talk.emit(Pong(timestamp))
             case ev.MessageRejected(reason=reason):
                 self._talk.emit(Debug(reason))
+            case ev.EngineFellBack(stage=stage, engine=engine, fallback=other, reason=reason):
+                self._talk.log(Severity.WARNING, "engine_fallback", reason, stage=stage, engine=engine, fallback=other)
             case ev.EndRequested(at=at, reason=reason, close_code=code, text=text):
                 self._talk.end(at, End(reason, code, text))
             case _:
@@ -193,6 +196,7 @@ class Call:
                 ev.TextGenerated()
                 | ev.GenerationEnded()
                 | ev.GenerationFailed()
+                | ev.GenerationAlive()
                 | ev.ToolRequested()
                 | ev.SpeechMade()
                 | ev.SpeakingFailed()
@@ -206,6 +210,8 @@ class Call:
         match event:
             case ev.TextGenerated(at=at, delta=delta):
                 self._talk.floor.write(at, reply, delta)
+            case ev.GenerationAlive(at=at):
+                reply.alive_at = at
             case ev.GenerationEnded(at=at):
                 self._talk.floor.finish_writing(at, reply)
             case ev.GenerationFailed(at=at, reason=reason):
@@ -229,7 +235,7 @@ class Call:
             case ev.PlayoutAdvanced(at=at, position=position):
                 if position > reply.position:  # sound that has run out is no sign of life
                     reply.alive_at = at
-                reply.advance(position)
+                reply.advance(at, position)
                 self._out += reply.hurry()
 
     def _join(self, at: float) -> None:
@@ -258,10 +264,10 @@ class Call:
         if self._media_idle_s and now >= self._caller.audio_at + self._media_idle_s:
             self._talk.end(now, End(EndReason.CONNECTION_ERROR, 1001, "no audio came for too long"))
         reply = self._talk.floor.reply
-        if reply is not None and not reply.stopping and now >= reply.alive_at + settings.turns.reply_patience_s:
-            self._talk.log(Severity.ERROR, "engine_stalled", "A reply made no progress and was given up.")
-            self._talk.stop_reply(now)
-            self._talk.fail(now)
+        if reply is not None and not reply.stopping and now >= reply.given_up_at(settings.turns):
+            self._talk.give_up_reply(now, reply)
+        if agenda.apology_due is not None and now >= agenda.apology_due:
+            self._talk.apologise_again()
         self._talk.tools.give_up(now)
         self._talk.threads.give_up(now)
         if (bitten := self._talk.watchdog.bites(now)) is not None:

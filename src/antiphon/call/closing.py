@@ -12,6 +12,9 @@ from antiphon.call.messages import Modality, Severity
 from antiphon.call.reply import Reply
 from antiphon.call.settings import EndBehavior
 
+APOLOGY_AGAIN_S = 5.0
+"""Until an apology that could not be spoken is tried again."""
+
 FAILURES_IN_A_ROW = 3
 """Replies that fail one after the other before the call is given up as ``system_error``."""
 
@@ -50,8 +53,7 @@ class Closing(Joint):
             self.tools.begin(at, reply.number, spoke=reply.playing)
             return
         if reply.playing:
-            if reply.line is None and not reply.failed:
-                self._failures = 0
+            self._heard_some(at, closed)
         elif not closed.cut:
             self._heard_nothing(at, reply)
         if reply.interrupted and not reply.heard_text:
@@ -64,12 +66,23 @@ class Closing(Joint):
         if reply.playing:
             self.prime()
 
+    def _heard_some(self, at: float, closed: Closed) -> None:
+        """A reply is at its end, and there was sound (or text) of it."""
+        reply = closed.reply
+        if not reply.failed:
+            if reply.modality is self.floor.modality:
+                self.agenda.apology_due = None
+            if reply.line is None:
+                self._failures = 0
+        elif not closed.cut and not (reply.line is not None and reply.line.apology):
+            self.fail(at, reply)
+
     def _heard_nothing(self, at: float, reply: Reply) -> None:
         """A reply is at its end, and there was no sound (or text) of it."""
-        if reply.failed:
-            self.fail(at, apologise=False)
-        elif reply.broken_off:
-            self.fail(at)
+        if reply.mute and not reply.failed:
+            self.log(Severity.ERROR, "speaking_failed", "The voice made no sound of any word.")
+        if reply.failed or reply.broken_off or reply.mute:
+            self.fail(at, reply)
         elif reply.line is None:
             self.log(Severity.WARNING, "empty_reply", "The model wrote nothing that can be said.")
 
@@ -93,15 +106,35 @@ class Closing(Joint):
         self.floor.drop_draft()
         self.agenda.close(reason, at + self.settings.turns.farewell_patience_s)
 
-    def fail(self, at: float, *, apologise: bool = True) -> None:
-        """Something of ours broke: say so, and give the call up if it goes on."""
+    def give_up_reply(self, at: float, reply: Reply) -> None:
+        """An engine hangs, or is too slow to be listened to."""
+        reply.failed = reply.owes_sound
+        stage = "voice" if reply.failed else "model"
+        self.log(Severity.ERROR, "engine_stalled", f"The {stage} left a reply waiting; it was given up.", stage=stage)
+        self.stop_reply(at)
+        self.fail(at, reply)
+
+    def fail(self, at: float, reply: Reply | None = None) -> None:
+        """Something of ours broke: say so, and give the call up if it goes on. ``reply`` is what could not be given."""
         if self.ended:
             return
         self._failures += 1
         if self._failures >= FAILURES_IN_A_ROW:
             self.end(at, End(EndReason.SYSTEM_ERROR, 1011, "the agent cannot answer"))
-        elif apologise and not self.agenda.closing:
-            self.agenda.lines.appendleft(Line(APOLOGY))
+        elif self.agenda.closing:
+            return
+        elif reply is not None and reply.line is not None and reply.line.apology:
+            self.agenda.lines.appendleft(Line(APOLOGY, written=True))
+            self.agenda.apology_due = at + APOLOGY_AGAIN_S
+        else:
+            self.agenda.lines.appendleft(Line(APOLOGY, apology=True))
+
+    def apologise_again(self) -> None:
+        """The voice may work by now, unless something else is going on anyway."""
+        self.agenda.apology_due = None
+        idle = self.floor.reply is None and not self.tools.busy and not self.caller_has_floor
+        if idle and not self.agenda.answer_owed and not self.closing:
+            self.agenda.lines.appendleft(Line(APOLOGY, apology=True))
 
     def free(self, at: float, waited_for: str, since: float) -> None:
         """Nothing has moved for too long: give up whatever is under way, and say sorry."""

@@ -97,6 +97,25 @@ class GenerationFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class GenerationAlive:
+    """The model works on a reply and has nothing to show for it (yet)."""
+
+    at: float
+    reply: int
+
+
+@dataclass(frozen=True, slots=True)
+class EngineFellBack:
+    """An engine did not do its work and another one was asked. ``stage``: ``model``, ``voice`` or ``transcriber``."""
+
+    at: float
+    stage: str
+    engine: str
+    fallback: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class ToolRequested:
     """The model wants a tool used."""
 
@@ -287,6 +306,8 @@ Event: TypeAlias = (
     | TextGenerated
     | GenerationEnded
     | GenerationFailed
+    | GenerationAlive
+    | EngineFellBack
     | SpeechMade
     | ToolRequested
     | ToolReturned

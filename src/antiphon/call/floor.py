@@ -91,6 +91,8 @@ class Floor:
         self.reply = self._new(at)
         self.reply.committed = True
         self.reply.line = line
+        if line.written:
+            self.reply.modality = Modality.TEXT
         self.reply.interruptible, self.reply.over_caller = line.interruptible, line.over_caller
         self.reply.timings.first_text = at
         self._out += self.reply.write(line.text, at)
@@ -125,7 +127,7 @@ class Floor:
         reply = self.reply
         if reply is None or reply.number != number or not reply.stopping:
             return None
-        reply.advance(position)
+        reply.advance(at, position)
         if unplayed > 0:
             self._out.append(Emit(PlaybackClearBuffer()))
         return self._close(at, cut=not reply.heard)
@@ -158,7 +160,7 @@ class Floor:
     def made(self, reply: Reply, made: SpeechMade) -> None:
         """There is sound of ``reply``."""
         reply.alive_at = made.at
-        reply.made(made.clause, made.samples, made.voiced, made.ended)
+        reply.made(made.at, made.clause, made.samples, made.voiced, made.ended)
         if made.samples and reply.timings.first_sound is None:
             reply.timings.first_sound = made.at
 

@@ -15,7 +15,7 @@ from antiphon.call.alignment import Alignment, Clause
 from antiphon.call.clauses import ClauseSplitter, ClauseText
 from antiphon.call.hearing import HeardTurn
 from antiphon.call.messages import Modality
-from antiphon.call.settings import EndBehavior
+from antiphon.call.settings import EndBehavior, TurnSettings
 from antiphon.call.tools import ToolRequest
 
 STARVING_S = 0.35
@@ -78,7 +78,12 @@ class Reply:
     """When it took the floor."""
     started_at: float = 0.0
     alive_at: float = 0.0
+    """When an engine gave a sign of life, or more of it was heard."""
     timings: Timings = field(default_factory=Timings)
+    _dry_at: float | None = None
+    """Since when all the sound there is has been heard, and more is to come."""
+    _dry_s: float = 0.0
+    """Silence amid it before that."""
     _splitter: ClauseSplitter = field(default_factory=ClauseSplitter)
     _alignment: Alignment = field(init=False)
 
@@ -141,14 +146,31 @@ class Reply:
     def hurry(self) -> list[Action]:
         """Speak what is written, rather than to fall silent, when the sound is about to run out."""
         starving = self.playing and not self.generated and self.modality is Modality.VOICE
-        if not starving or self.samples - self.position > STARVING_S * self.rate or self._speaking:
+        if not starving or self.samples - self.position > STARVING_S * self.rate or self.owes_sound:
             return []
         return self._add(self._splitter.cut())
 
     @property
-    def _speaking(self) -> bool:
+    def owes_sound(self) -> bool:
         """A clause is being made into sound."""
-        return any(not clause.ended for clause in self._alignment.clauses)
+        return self.modality is Modality.VOICE and any(not clause.ended for clause in self._alignment.clauses)
+
+    @property
+    def mute(self) -> bool:
+        """There are words to be spoken, and no sound of them."""
+        words = "".join(clause.text.spoken for clause in self._alignment.clauses)
+        return self.modality is Modality.VOICE and not self.samples and any(sign.isalnum() for sign in words)
+
+    def given_up_at(self, turns: TurnSettings) -> float:
+        """When it has been without a sign of life, or without anything to hear, for too long."""
+        if not self.playing:
+            return min(self.alive_at + turns.first_words_patience_s, self.began_at + turns.first_sound_patience_s)
+        if self.modality is Modality.TEXT:
+            return self.alive_at + turns.reply_patience_s
+        if self._dry_at is None:  # there is sound: it is for the client to take it
+            return self.alive_at + turns.first_sound_patience_s
+        silent_too_long = self._dry_at + max(0.0, turns.silence_patience_s - self._dry_s)
+        return min(self.alive_at + turns.reply_patience_s, silent_too_long)
 
     def finish_writing(self) -> list[Action]:
         """The model has written all."""
@@ -160,13 +182,16 @@ class Reply:
             actions.append(EndSpeech(self.number, len(self._alignment.clauses)))
         return actions
 
-    def made(self, clause: int, samples: int, voiced: int | None, ended: bool) -> None:
+    def made(self, at: float, clause: int, samples: int, voiced: int | None, ended: bool) -> None:
         """``clause`` has ``samples`` of sound by now. Sound never shrinks and never grows after its end."""
         if clause < len(self._alignment.clauses) and not self._alignment.clauses[clause].ended:
             part = self._alignment.clauses[clause]
             part.samples = max(part.samples, samples)
             part.voiced = part.samples if voiced is None else min(voiced, part.samples)
             part.ended = ended
+        if self._dry_at is not None and self.samples > self.position:
+            self._dry_s += at - self._dry_at
+            self._dry_at = None
 
     def abandon_from(self, clause: int) -> list[Action]:
         """The speaker failed at ``clause``: what it has of it is all, and what follows stays unsaid."""
@@ -174,9 +199,11 @@ class Reply:
         self.generated = self.failed = True
         return [EndSpeech(self.number, clause)]
 
-    def advance(self, position: int) -> None:
+    def advance(self, at: float, position: int) -> None:
         """The caller has heard ``position`` samples: never less than before, never more than were made."""
         self.position = max(self.position, min(position, self.samples))
+        if self._dry_at is None and self.position >= self.samples:
+            self._dry_at = at
 
     def _add(self, clauses: list[ClauseText]) -> list[Action]:
         actions: list[Action] = []

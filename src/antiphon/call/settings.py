@@ -85,8 +85,17 @@ class TurnSettings:
     judgement_patience_s: float = 0.25
     """Longest wait, beyond the endpoint delay, for an opinion that has not come."""
 
-    reply_patience_s: float = 20.0
-    """Longest wait for an engine that gives no sign of life in a reply."""
+    first_words_patience_s: float = 8.0
+    """Longest wait for engines that give no sign of life before a reply can be heard."""
+
+    first_sound_patience_s: float = 60.0
+    """Longest wait for a reply to be heard, however lively its engines are."""
+
+    reply_patience_s: float = 5.0
+    """Longest wait for engines that give no sign of life amid a reply."""
+
+    silence_patience_s: float = 15.0
+    """Longest silence amid a reply in all, however lively its engines are."""
 
     transcription_patience_s: float = 10.0
     """Longest wait for the words of a turn that the caller has ended."""

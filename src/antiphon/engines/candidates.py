@@ -61,9 +61,9 @@ class Breaker:
 
 @dataclass(frozen=True, slots=True)
 class FellBack:
-    """One engine did not do its work, so another one is asked. ``kind``: ``model``, ``voice`` or ``transcriber``."""
+    """One engine did not do its work, so another one is asked. ``stage``: ``model``, ``voice`` or ``transcriber``."""
 
-    kind: str
+    stage: str
     engine: str
     fallback: str
     reason: str
@@ -91,10 +91,10 @@ class Candidates(Generic[E]):
     """
 
     def __init__(
-        self, kind: str, row: Sequence[Candidate[E]], *, stays_s: float = 0.0, note: Note | None = None
+        self, stage: str, row: Sequence[Candidate[E]], *, stays_s: float = 0.0, note: Note | None = None
     ) -> None:
         self.row = tuple(row)
-        self._kind = kind
+        self._stage = stage
         self._stays_s = stays_s
         self._note = note
         self._using = 0
@@ -102,11 +102,11 @@ class Candidates(Generic[E]):
 
     def for_call(self, note: Note) -> Candidates[E]:
         """The same engines with a memory, and a listener, of their own."""
-        return Candidates(self._kind, self.row, stays_s=self._stays_s, note=note)
+        return Candidates(self._stage, self.row, stays_s=self._stays_s, note=note)
 
     def of(self, row: Sequence[Candidate[E]]) -> Candidates[E]:
         """Others, asked in the same way."""
-        return Candidates(self._kind, row, stays_s=self._stays_s, note=self._note)
+        return Candidates(self._stage, row, stays_s=self._stays_s, note=self._note)
 
     @property
     def best(self) -> Candidate[E]:
@@ -133,9 +133,9 @@ class Candidates(Generic[E]):
     def _use(self, candidate: Candidate[E], reason: str) -> None:
         before, self._using = self._using, self.row.index(candidate)
         if self._using > before:
-            fell_back = FellBack(self._kind, self.row[before].name, candidate.name, reason)
+            fell_back = FellBack(self._stage, self.row[before].name, candidate.name, reason)
             _log.warning(
-                "engine_fallback", kind=self._kind, engine=fell_back.engine, fallback=candidate.name, why=reason
+                "engine_fallback", stage=self._stage, engine=fell_back.engine, fallback=candidate.name, why=reason
             )
             if self._note is not None:
                 self._note(fell_back)

@@ -18,13 +18,18 @@ from antiphon.audio.resampling import LiveResampler
 from antiphon.call import events as ev
 from antiphon.call.history import Prompt
 from antiphon.call.tools import ToolRequest
-from antiphon.engines.protocols import LanguageModel, Primable, Speaker, TextDelta, ToolCall
+from antiphon.engines.candidates import FellBack
+from antiphon.engines.fallback import for_call
+from antiphon.engines.protocols import Alive, LanguageModel, Primable, Speaker, TextDelta, ToolCall
 from antiphon.errors import EngineError
 from antiphon.session.mending import Mender
 from antiphon.session.player import Player
 
 HOLD_POLL_S = 0.1
 """How often a speaker that is far ahead looks whether there is room again."""
+
+ALIVE_EVERY_S = 0.5
+"""How often it is told that a model lives, at most."""
 
 NO_REPLY = 0
 SOUND_TAIL_S = 0.1
@@ -77,8 +82,8 @@ class Responder:
         report: Callable[[ev.Event], None],
         now: Callable[[], float],
     ) -> None:
-        self._model = model
-        self._speaker = speaker
+        self._model = for_call(model, self._fell_back)
+        self._speaker = for_call(speaker, self._fell_back)
         self._output_rate = output_rate
         self._player = player
         self._tasks = tasks
@@ -89,7 +94,7 @@ class Responder:
 
     def use(self, speaker: Speaker) -> None:
         """Another voice, from the next reply on."""
-        self._speaker = speaker
+        self._speaker = for_call(speaker, self._fell_back)
 
     def prime(self, prompt: Prompt) -> None:
         """Let the model read ahead, where it can. Only the latest prompt is of use."""
@@ -155,6 +160,9 @@ class Responder:
             self._work[reply] = _Work()
         return self._work[reply]
 
+    def _fell_back(self, what: FellBack) -> None:
+        self._report(ev.EngineFellBack(self._now(), what.stage, what.engine, what.fallback, what.reason))
+
     async def _prime(self, model: Primable, prompt: Prompt) -> None:
         try:
             await model.prime(prompt)
@@ -165,9 +173,13 @@ class Responder:
 
     async def _write(self, reply: int, prompt: Prompt, audio: Samples | None) -> None:
         mender = Mender()
+        told_at = self._now()
         try:
             async with _closing(self._model.generate(prompt, audio)) as generated:
                 async for item in generated:
+                    if isinstance(item, Alive) and self._now() >= told_at + ALIVE_EVERY_S:
+                        told_at = self._now()
+                        self._report(ev.GenerationAlive(told_at, reply))
                     if isinstance(item, TextDelta) and (delta := mender.push(item.text)):
                         self._report(ev.TextGenerated(self._now(), reply, delta))
                     elif isinstance(item, ToolCall):
