@@ -4,6 +4,7 @@ PYTHON ?= python3
 HOST ?= 127.0.0.1
 PORT ?= 8000
 ARGS ?=
+LOAD ?= --calls 5,20,40,80 --pipecat 2,5,10 --floor
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -43,8 +44,10 @@ format: install-dev ## Format the code and sort its imports
 	@$(BIN)/ruff check --fix-only -q .
 	@$(BIN)/ruff format .
 
-bench: install-dev models ## Run the measurements in benchmarks/
-	@set -e; for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file $(ARGS); done
+bench: install-dev models ## Run the measurements in benchmarks/ (LOAD: how many calls)
+	@set -e; for file in $(filter-out %/bench_load.py,$(wildcard benchmarks/bench_*.py)); do \
+		echo "== $$file"; $(BIN)/python $$file $(ARGS); done
+	@echo "== benchmarks/bench_load.py"; $(BIN)/python -m benchmarks.bench_load $(LOAD)
 
 clean: ## Remove .venv and what the tools left behind (not the models)
 	rm -rf $(VENV) out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info

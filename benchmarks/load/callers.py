@@ -11,12 +11,14 @@ import numpy as np
 
 from load.clips import PACKET, PACKET_S, RATE
 from load.players import BUFFERS_S, Player
-from load.speech import REPLIES_A_CALL, Account, Reader
+from load.speech import FRAMES_A_REPLY, REPLIES_A_CALL, Account, Reader
 from load.timetable import Utterance, pipecat_message
 from load.websocket import BINARY, Socket
 
 CLEAR = b'"playback_clear_buffer"'
 _PIPECAT_INTERRUPTION = 5
+WORTH_CUTTING = 25
+"""Frames of a reply still to come; with fewer it may rightly come to its end."""
 SLACK_S = 0.0005
 """What is due within this is sent with what is due now: timers have a resolution of a millisecond."""
 
@@ -81,7 +83,8 @@ class Caller:
         """The first loud sample of an utterance is on its way."""
         utterance = heard.utterance
         heard.began_at = self.started + (utterance.start * PACKET + utterance.clip.onset) / RATE
-        heard.over = self.players[1].playing(heard.began_at)
+        left = FRAMES_A_REPLY - self.account.next_position
+        heard.over = left > WORTH_CUTTING and self.players[1].playing(heard.began_at)
         if heard.over:
             self.account.excuse()
 

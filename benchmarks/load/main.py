@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -18,7 +19,8 @@ from rich.console import Console
 from load import report, servers
 from load.activity import Activity, weights
 from load.clips import Clips, prepared
-from load.run import Figures, Setting, cache_folder, run
+from load.processes import NotStarted
+from load.run import SETTLE_S, WARM_UP_S, AllRefused, Figures, Setting, cache_folder, run
 from load.servers import Place, Server
 from load.standins import Delays
 
@@ -41,6 +43,9 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--end-of-turn", action="store_true", help="with Antiphon's end-of-turn model (Pipecat: off)")
     parser.add_argument("--server-core", type=int, default=0, help="the server's core")
     parser.add_argument("--load-core", type=int, default=1, help="the core of callers and stand-ins")
+    parser.add_argument("--serve", default="", help="further arguments for `antiphon serve`, as one string")
+    parser.add_argument("--config", default="", help="further lines of its configuration, such as turns.patience_s = 1")
+    parser.add_argument("--nice", type=int, default=0, help="below 0: precedence of all on a shared machine (as root)")
     parser.add_argument("--out", type=Path, default=Path("out/bench_load"), help="folder for figures and plots")
     for name, default in Delays.__dataclass_fields__.items():
         words = name.replace("_", "-")
@@ -64,7 +69,11 @@ def main() -> None:
         console.print("[dim]making sure of Pipecat's environment[/]")
         python = servers.pipecat_python(cache_folder())
     os.sched_setaffinity(0, {options.load_core})
-    uvloop.run(_main(options, activity, clips, python))
+    os.setpriority(os.PRIO_PROCESS, 0, options.nice)  # which everything that is started from here inherits
+    try:
+        uvloop.run(_main(options, activity, clips, python))
+    except (NotStarted, AllRefused) as error:
+        sys.exit(str(error))
 
 
 async def _main(options: argparse.Namespace, activity: Activity, clips: Clips, python: Path | None) -> None:
@@ -74,12 +83,21 @@ async def _main(options: argparse.Namespace, activity: Activity, clips: Clips, p
     with tempfile.TemporaryDirectory(prefix="bench-load-") as name:
         folder = Path(name)
         async with servers.standins(delays, options.load_core, folder) as (engines, pid):
-            place = Place(engines, delays, options.server_core, folder, options.end_of_turn)
+            place = Place(
+                engines,
+                delays,
+                options.server_core,
+                folder,
+                options.end_of_turn,
+                tuple(shlex.split(options.serve)),
+                options.config,
+            )
             cores = (options.server_core, options.load_core)
             setting = Setting(clips, activity, delays, engines, pid, cores, options.seconds)
             for kind, calls in _plan(options):
                 async with _server(kind, place, python, runs) as server:
-                    console.print(f"[dim]{kind}, {calls} calls, process {server.pid} …[/]")
+                    lasts_s = WARM_UP_S + SETTLE_S + options.seconds
+                    console.print(f"[dim]{kind}, {calls} calls, process {server.pid}, {lasts_s:.0f} s …[/]")
                     runs.append(await run(server, setting, calls))
                     console.print(report.line(runs[-1]))
     alone = _activity_alone(options) if options.floor else None

@@ -137,6 +137,8 @@ def _spread(name: str) -> Any:
 
 _ROWS: tuple[tuple[str, Any], ...] = (
     ("processor, ms per call-second", lambda f: f"{f['cpu_ms_per_call_second']:.1f}"),
+    ("calls refused", lambda f: str(f["refused"])),
+    ("share of the core with no call", lambda f: f"{f['idle_cpu_of_a_core']:.1%}"),
     ("share of the core", lambda f: f"{f['cpu_of_a_core']:.0%}"),
     ("end of speech to sound, p50 / p95 / p99", _spread("response")),
     ("added by the server, p50 / p95 / p99", _spread("added")),

@@ -26,6 +26,7 @@ SETTLE_S = 6.0
 """Before anything counts: the callers have all spoken, and the first have been answered."""
 TAIL_S = 0.5
 WARM_UP_S = 7.0
+IDLE_S = 1.0
 MOST_LATE_MS = 5.0
 """The generator's p99; beyond it the run counts for nothing."""
 MOST_BUSY = 0.9
@@ -35,6 +36,10 @@ MOST_FOREIGN = 0.05
 HOLDS_ADDED_MS = 100.0
 
 Figures: TypeAlias = dict[str, Any]
+
+
+class AllRefused(Exception):
+    """There is nothing to measure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +54,22 @@ class Setting:
     cores: tuple[int, int]
     seconds: float
     settle_s: float = SETTLE_S
+    warm_up_s: float = WARM_UP_S
     tell: Callable[[str], None] = print
 
 
-async def warmed(server: Server, setting: Setting) -> int:
-    """One call, so that everything that is made once is there. The server's resident bytes afterwards."""
-    await _speak(server, setting, 1, WARM_UP_S, lambda _callers, _started: asyncio.sleep(0))
-    await asyncio.sleep(1.0)
-    return measure.resident_bytes(server.pid)
+async def warmed(server: Server, setting: Setting) -> tuple[int, float]:
+    """One call, so that everything that is made once is there. The server's resident bytes and load afterwards."""
+    await _speak(server, setting, 1, setting.warm_up_s, lambda _callers, _started: asyncio.sleep(0))
+    await asyncio.sleep(IDLE_S)
+    before = measure.cpu_s(server.pid)
+    await asyncio.sleep(IDLE_S)
+    return measure.resident_bytes(server.pid), (measure.cpu_s(server.pid) - before) / IDLE_S
 
 
 async def run(server: Server, setting: Setting, calls: int) -> Figures:
     """Drive ``calls`` callers for the setting's seconds."""
-    base = await warmed(server, setting)
+    idle = await warmed(server, setting)
     window: dict[str, Any] = {}
 
     async def look(callers: Sequence[Caller], started: float) -> None:
@@ -79,9 +87,10 @@ async def run(server: Server, setting: Setting, calls: int) -> Figures:
 
     seconds = setting.settle_s + setting.seconds + TAIL_S
     callers, schedule, packets = await _speak(server, setting, calls, seconds, look)
+    refused, calls = calls - len(callers), len(callers)
     since = callers[0].started + setting.settle_s
     heard = talk(server.kind, callers, packets, setting.activity, setting.delays, since)
-    return _figures(server.kind, calls, setting, window, heard, schedule, base)
+    return {**_figures(server.kind, calls, setting, window, heard, schedule, idle), "refused": refused}
 
 
 async def _speak(
@@ -93,10 +102,13 @@ async def _speak(
     for number in range(calls):
         said = timetable(number, seconds - 1.0, setting.clips) if server.kind != "echo" else []
         callers.append(Caller(number, server.kind, wire.packets(said, packets), said))
-    urls = await server.invitations(range(calls))
-    for first in range(0, calls, JOINS_AT_ONCE):
-        pairs = zip(callers[first : first + JOINS_AT_ONCE], urls[first : first + JOINS_AT_ONCE], strict=True)
-        await asyncio.gather(*(caller.join(url) for caller, url in pairs))
+    invited = zip(callers, await server.invitations(range(calls)), strict=True)
+    admitted = [(caller, url) for caller, url in invited if url is not None]
+    if not admitted:
+        raise AllRefused(f"the server refused all {calls} calls")
+    for first in range(0, len(admitted), JOINS_AT_ONCE):
+        await asyncio.gather(*(caller.join(url) for caller, url in admitted[first : first + JOINS_AT_ONCE]))
+    callers = [caller for caller, _ in admitted]
     schedule = Schedule(callers, packets)
     started = monotonic() + 0.2
     watching = asyncio.ensure_future(meanwhile(callers, started))
@@ -126,7 +138,7 @@ async def _standins_stats(setting: Setting) -> Figures:
 
 
 def _figures(
-    kind: str, calls: int, setting: Setting, window: Figures, heard: Talk, schedule: Schedule, base: int
+    kind: str, calls: int, setting: Setting, window: Figures, heard: Talk, schedule: Schedule, idle: tuple[int, float]
 ) -> Figures:
     before, after = window["usage"]
     lasted = after.at - before.at
@@ -139,10 +151,11 @@ def _figures(
         "seconds": round(lasted, 2),
         "cpu_ms_per_call_second": round(server_s / lasted / calls * 1000, 2),
         "cpu_of_a_core": round(server_s / lasted, 4),
+        "idle_cpu_of_a_core": round(idle[1], 4),
         "spoken_share": round(window["frames"] / (calls * lasted * 50), 4),
         **asdict(heard),
         "resident_mb": round(window["resident"] / 1e6, 1),
-        "resident_mb_per_call": round((window["resident"] - base) / calls / 1e6, 2),
+        "resident_mb_per_call": round((window["resident"] - idle[0]) / calls / 1e6, 2),
         "loop_late_p99_ms": measure.loop_late_ms(buckets[0], buckets[1], 0.99),
         "loop_late_most_ms": measure.loop_late_ms(buckets[0], buckets[1], 1.0),
         "load": {

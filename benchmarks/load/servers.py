@@ -10,11 +10,13 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 
 from antiphon.client.rest import Api
 from antiphon.demo.server_process import free_port
+from antiphon.errors import RequestError
 from load.processes import running
 from load.standins import Delays
 
@@ -45,6 +47,10 @@ class Place:
     core: int
     folder: Path
     end_of_turn: bool = False
+    serve: tuple[str, ...] = ()
+    """Further arguments for ``antiphon serve``."""
+    config: str = ""
+    """Further lines of its configuration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +61,12 @@ class Server:
     url: str
     pid: int
 
-    async def invitations(self, callers: Sequence[int]) -> list[str]:
-        """The WebSocket address of each caller's call."""
+    async def invitations(self, callers: Sequence[int]) -> list[str | None]:
+        """The WebSocket address of each caller's call; None for one that is refused (503)."""
         if self.kind != "antiphon":
             return [f"{self.url.replace('http', 'ws')}/ws?caller={caller}" for caller in callers]
         medium = {"serverWebSocket": {"inputSampleRate": 16_000, "outputSampleRate": 24_000, "clientBufferSizeMs": 60}}
-        urls: list[str] = []
+        urls: list[str | None] = []
         async with Api(self.url, KEY) as api:
             for first in range(0, len(callers), JOINS_AT_ONCE):
                 bodies = [
@@ -71,7 +77,7 @@ class Server:
                     }
                     for caller in callers[first : first + JOINS_AT_ONCE]
                 ]
-                urls += [str(call["joinUrl"]) for call in await asyncio.gather(*map(api.create_call, bodies))]
+                urls += await asyncio.gather(*(_created(api, body) for body in bodies))
         return urls
 
     async def metrics(self) -> str:
@@ -82,6 +88,15 @@ class Server:
             return (await client.get(f"{self.url}/metrics")).text
 
 
+async def _created(api: Api, body: dict[str, Any]) -> str | None:
+    try:
+        return str((await api.create_call(body))["joinUrl"])
+    except RequestError as error:
+        if "answered 503" in str(error):
+            return None
+        raise
+
+
 @asynccontextmanager
 async def antiphon(place: Place) -> AsyncIterator[Server]:
     """``antiphon serve`` with its own voice activity and the stand-ins for everything else."""
@@ -90,9 +105,9 @@ async def antiphon(place: Place) -> AsyncIterator[Server]:
     folder.mkdir(parents=True)
     end_of_turn = "smart-turn" if place.end_of_turn else "none"
     config = _CONFIG.format(key=KEY, engines=place.engines, end_of_turn=end_of_turn, most=10_000)
-    (folder / "antiphon.toml").write_text(config)
+    (folder / "antiphon.toml").write_text(config + place.config + "\n")
     command = [sys.executable, "-m", "antiphon.cli", "serve", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--config", str(folder / "antiphon.toml"), "--data-dir", str(folder / "data")]
+    command += ["--config", str(folder / "antiphon.toml"), "--data-dir", str(folder / "data"), *place.serve]
     url = f"http://127.0.0.1:{port}"
     async with running(command, place.core, f"{url}/readyz", folder / "log") as pid:
         yield Server("antiphon", url, pid)
