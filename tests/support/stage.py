@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from antiphon.call import actions as act
@@ -63,6 +63,13 @@ class Engines:
     """How long a tool takes; ``None``: it never answers."""
     outcomes: dict[str, ToolOutcome] = field(default_factory=dict)
     """By tool; ``"done"`` where it is not named."""
+    asides: Callable[[str], Sequence[str | ToolRequest]] = lambda said: (f"To {said}: ", "noted.")
+    """What is written for a side thread, and which tools it wants."""
+    aside_s: float | None = 0.5
+    """How long that takes; ``None``: for ever."""
+    asides_fail: bool = False
+    aside_usage: tuple[int | None, int, int | None] = (None, 0, None)
+    """Tokens of the prompt, of that cached, and written."""
     deaf: bool = False
     """The transcriber never answers."""
     delays: dict[int, float] = field(default_factory=dict)
@@ -98,6 +105,7 @@ class Stage:
         self.log: list[tuple[float, act.Action]] = []
         self.sounds: dict[int, Sound] = {}
         self.prompts: list[act.Generate] = []
+        self.asides: list[act.GenerateAside] = []
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._speech: list[tuple[float, float]] = []
@@ -231,9 +239,13 @@ class Stage:
             case act.Generate():
                 self.prompts.append(action)
                 self._generate(action)
-            case act.Invoke(request=request):
+            case act.GenerateAside():
+                self.asides.append(action)
+                self._generate_aside(action)
+            case act.Invoke(request=request, thread=thread):
                 self.invoked.append(request.name)
-                outcome = engines.outcomes.get(request.name, ToolOutcome("done"))
+                outcomes = engines.outcomes
+                outcome = outcomes.get(f"{thread}/{request.name}", outcomes.get(request.name, ToolOutcome("done")))
                 if engines.tool_s is not None:
                     self._answer(engines.tool_s, lambda at: ev.ToolReturned(at, request.invocation, outcome))
             case act.PrepareStage(invocation=invocation, outcome=outcome):
@@ -288,6 +300,23 @@ class Stage:
             request = ToolRequest(f"{reply}-{name}", name.rstrip("?"), {}, "no JSON" if name.endswith("?") else None)
             self._answer(delay, lambda at, request=request: ev.ToolRequested(at, reply, request))  # type: ignore[misc]
         self._answer(delay, lambda at: ev.GenerationEnded(at, reply))
+
+    def _generate_aside(self, wish: act.GenerateAside) -> None:
+        """Whether or not it is stopped: what comes too late is the core's to drop."""
+        engines, number = self.engines, wish.generation
+        if engines.aside_s is None:
+            return
+        if engines.asides_fail:
+            self._answer(engines.aside_s, lambda at: ev.AsideFailed(at, number, "broken"))
+            return
+        delay = engines.aside_s
+        for item in engines.asides(wish.prompt.messages[-1].text if wish.prompt.messages else ""):
+            if isinstance(item, ToolRequest):
+                self._answer(delay, lambda at, item=item: ev.AsideToolRequested(at, number, item))  # type: ignore[misc]
+            else:
+                self._answer(delay, lambda at, item=item: ev.AsideWritten(at, number, item))  # type: ignore[misc]
+            delay += engines.a_word_s
+        self._answer(delay, lambda at: ev.AsideEnded(at, number, *engines.aside_usage))
 
     def _speak(self, reply: int, clause: int, text: str) -> None:
         sound = self.sounds.setdefault(reply, Sound())
