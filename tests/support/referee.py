@@ -25,7 +25,7 @@ from antiphon.call.messages import (
 )
 from tests.support.random_world import TOOLS, World
 
-LONGEST_WAIT_S = 61.0
+LONGEST_WAIT_S = 75.0
 """Nothing that the agent waits for while it thinks or speaks takes longer before something is done about it."""
 
 _BUSY = (AgentState.THINKING, AgentState.SPEAKING)
@@ -95,7 +95,8 @@ class Referee:
 
     def feeds(self, now: float, event: ev.Event) -> None:
         """An event is about to be given to the core."""
-        if not isinstance(event, ev.SpeechScored):
+        blank = isinstance(event, ev.TextGenerated) and not event.delta.strip()
+        if not blank and not isinstance(event, ev.SpeechScored):
             self._moved_at = now
         match event:
             case ev.TextGenerated(reply=number, delta=delta):

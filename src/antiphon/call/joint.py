@@ -39,7 +39,7 @@ class Joint:
         self.floor.modality = settings.modality
         self.agenda = Agenda()
         self.silence = Silence(settings.inactivity)
-        self.watchdog = Watchdog(max(settings.turns.reply_patience_s, settings.turns.transcription_patience_s))
+        self.watchdog = Watchdog(settings.turns.longest_wait_s)
         self.joined_at: float | None = None
         self.ended = False
         self._announced = AgentState.IDLE

@@ -106,6 +106,17 @@ class TurnSettings:
     farewell_patience_s: float = 30.0
     """Longest time that last words may take."""
 
+    @property
+    def longest_wait_s(self) -> float:
+        """Longest time that may pass for any of these reasons without anything to show for it."""
+        return max(
+            self.first_words_patience_s,
+            self.first_sound_patience_s,
+            self.reply_patience_s,
+            self.silence_patience_s,
+            self.transcription_patience_s,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class ThreadSettings:

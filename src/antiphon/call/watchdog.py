@@ -45,7 +45,7 @@ def wait_of(
     if reply is not None:
         if reply.stopping:
             return Wait("playout_stopped", reply.number, STOPPED_PATIENCE_S)
-        signs = (reply.number, reply.alive_at, reply.generated, reply.samples, reply.position)
+        signs = (reply.number, len(reply.text.rstrip()), reply.generated, reply.samples, reply.position)
         if not reply.generated:
             return Wait("text", signs)
         whole = reply.complete or reply.modality is Modality.TEXT
