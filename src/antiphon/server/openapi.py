@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from antiphon.wire.call_request import CallRequest
-from antiphon.wire.tool_request import ToolRequest
+from antiphon.wire.tool_request import ToolRequest, ToolTrial
 
 _DEFINITIONS = "#/components/schemas/"
 
@@ -16,6 +16,7 @@ def _body(schema: dict[str, Any], *, required: bool) -> dict[str, Any]:
 
 START_CALL_BODY = _body({"$ref": f"{_DEFINITIONS}CallRequest"}, required=False)
 TOOL_BODY = _body({"$ref": f"{_DEFINITIONS}ToolRequest"}, required=True)
+TOOL_TRIAL_BODY = _body({"$ref": f"{_DEFINITIONS}ToolTrial"}, required=False)
 JSON_BODY = _body(
     {
         "type": "object",
@@ -29,7 +30,7 @@ JSON_BODY = _body(
 def add_schemas(document: dict[str, Any]) -> dict[str, Any]:
     """``document`` with the schemas that the bodies above refer to."""
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
-    for model in (CallRequest, ToolRequest):
+    for model in (CallRequest, ToolRequest, ToolTrial):
         schema = model.model_json_schema(by_alias=True, ref_template=_DEFINITIONS + "{model}", mode="validation")
         definitions = schema.pop("$defs", {})
         schemas.update({**definitions, model.__name__: schema})

@@ -8,6 +8,7 @@ from typing import Any
 from antiphon.call.ends import EndReason
 from antiphon.call.history import Span
 from antiphon.call.messages import Modality
+from antiphon.call.tools import ToolOutcome
 from antiphon.engines.registry import VoiceEntry
 from antiphon.store.records import CallRecord, CallToolRecord, EventRecord, MessageRecord, StageRecord, ToolRecord
 from antiphon.wire.call_json import call_properties, stage_properties
@@ -116,6 +117,17 @@ def tool_json(tool: ToolRecord) -> Json:
         "created": instant(tool.created),
         "definition": tool.definition,
         "ownership": "public" if tool.public else "private",
+    }
+
+
+def tool_outcome_json(outcome: ToolOutcome) -> Json:
+    """What came of trying a tool, under the names of a tool result message. ``errorDetails`` where it failed."""
+    return {
+        "result": outcome.text,
+        "responseType": outcome.response_type.value,
+        "agentReaction": outcome.reaction.value if outcome.reaction else None,
+        "updateCallState": dict(outcome.state_update) if outcome.state_update else None,
+        "errorDetails": outcome.error_details if outcome.failed else None,
     }
 
 

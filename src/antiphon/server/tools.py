@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -9,18 +10,26 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import JSONResponse, Response
 
-from antiphon.errors import Forbidden, InvalidRequest, NotFound
+from antiphon.errors import FieldError, Forbidden, InvalidRequest, NotFound, WrongState
 from antiphon.server.body import parsed_body
 from antiphon.server.builtin_tools import BUILTIN_TOOLS, BUILTIN_TOOLS_BY_ID
 from antiphon.server.common import Cursor, PageSize, Serving, envelope, parse_id, require_key
-from antiphon.server.openapi import TOOL_BODY
+from antiphon.server.openapi import TOOL_BODY, TOOL_TRIAL_BODY
 from antiphon.server.ports import Services
-from antiphon.server.shapes import call_json, tool_json
+from antiphon.server.shapes import call_json, tool_json, tool_outcome_json
 from antiphon.store.records import ToolRecord, ToolUse, new_id
 from antiphon.store.tools import Ownership, ToolSort
-from antiphon.tools.selection import check_definition
+from antiphon.tools import built_in, outcomes
+from antiphon.tools.definition import BuiltIn, CallFacts, CallTool, HttpImplementation, Selected
+from antiphon.tools.selection import DurableTool, check_definition, select
 from antiphon.wire.tool_definitions import to_definition
-from antiphon.wire.tool_request import ToolRequest, parse_tool_request
+from antiphon.wire.tool_request import ToolRequest, ToolTrial, parse_tool_request, parse_tool_trial
+from antiphon.wire.tools import ToolDefinition
+
+_NO_CALL = "00000000-0000-0000-0000-000000000000"
+"""The call, and its stage, that a tool is tried in."""
+
+_TRIAL = "trial"
 
 router = APIRouter(prefix="/api/tools", tags=["tools"], dependencies=[Depends(require_key)])
 
@@ -77,6 +86,30 @@ async def tools_destroy(serving: Serving, tool_id: str) -> Response:
     return Response(status_code=204)
 
 
+@router.post("/{tool_id}/test", openapi_extra=TOOL_TRIAL_BODY)
+async def tools_test_create(request: Request, serving: Serving, tool_id: str) -> dict[str, Any]:
+    """Use a tool outside of any call, with the parameters of the body, and say what a call would make of its answer.
+
+    That it failed is an answer, too. 422 for a tool that only the client, or the data connection, of a call can do.
+    """
+    record = await _find(serving, tool_id)
+    trial = await parsed_body(
+        request, serving.config.limits.max_body_bytes, lambda body: parse_tool_trial(body, _names(record))
+    )
+    tool = await asyncio.to_thread(_selected, record, trial)
+    facts = CallFacts(_NO_CALL, _NO_CALL, trial.call_state, metadata=trial.metadata)
+    match tool.implementation:
+        case HttpImplementation():
+            outcome = await serving.switchboard.http.call(tool, trial.parameters, facts)
+        case BuiltIn():
+            outcome = built_in.carry_out(tool, trial.parameters, facts).outcome
+        case _ if tool.spec.static_response is not None:
+            outcome = outcomes.static(tool)
+        case _:
+            raise WrongState(f"{record.name} is carried out at the other end of a call, and there is no call here")
+    return tool_outcome_json(outcome)
+
+
 @router.get("/{tool_id}/history")
 async def tools_history_list(
     request: Request, serving: Serving, tool_id: str, cursor: Cursor = None, page_size: PageSize = None
@@ -90,6 +123,25 @@ async def tools_history_list(
         return {"call": call, "errorCount": use.error_count}
 
     return envelope(request, serving.config, page, shown)
+
+
+def _names(record: ToolRecord) -> list[str]:
+    """The parameters that a model fills in."""
+    return [parameter["name"] for parameter in record.definition.get("dynamicParameters") or ()]
+
+
+def _selected(record: ToolRecord, trial: ToolTrial) -> CallTool:
+    """The tool as a call would have it. Raises ``InvalidRequest``."""
+    selected = Selected(tool_id=record.tool_id, tokens=trial.auth_tokens, overrides=trial.parameter_overrides)
+    durable = None
+    if not record.public:
+        durable = DurableTool(record.tool_id, to_definition(ToolDefinition.model_validate(record.definition)))
+    try:
+        (tool,) = select([selected], lambda _id, _name: durable, _TRIAL)
+    except InvalidRequest as error:
+        fields = [FieldError(field.path.removeprefix(f"{_TRIAL}.0."), field.message) for field in error.fields]
+        raise InvalidRequest(f"{fields[0].path}: {fields[0].message}", fields) from None
+    return tool
 
 
 async def _wanted(request: Request, serving: Services) -> ToolRequest:
