@@ -71,7 +71,7 @@ class Conversation(Turns):
             reply = floor.say(at, line)
             for request in line.wants:
                 known = line.known.get(request.invocation)
-                request = replace(request, invocation=self.threads.unused(request.invocation))
+                request = replace(request, invocation=self.threads.claims.unused(request.invocation))
                 self.tools.request(at, reply.number, request, known)
             return True
         if self.tools.busy:

@@ -7,12 +7,13 @@ it fails, or is cancelled. What it does is a function of its parts: a tool under
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
 from antiphon.call.actions import Action, Emit, GenerateAside, Invoke, StopAside
+from antiphon.call.claims import Claims
 from antiphon.call.events import AsideEnded
 from antiphon.call.history import add_message, add_tool_call
 from antiphon.call.messages import (
@@ -79,11 +80,9 @@ class Generation:
 
 
 class Thread:
-    """``claim`` makes an invocation's id one that the call has not had; ``posted`` takes what tools send to threads."""
+    """``posted`` takes what its tools send to threads; ``claims`` are the ids of their invocations."""
 
-    def __init__(
-        self, spawn: SpawnThread, fork: Fork, out: list[Action], posted: list[Posted], claim: Callable[[str], str]
-    ) -> None:
+    def __init__(self, spawn: SpawnThread, fork: Fork, out: list[Action], posted: list[Posted], claims: Claims) -> None:
         self.thread_id = spawn.thread
         self.parent = spawn.parent
         self.call_state = dict(fork.state)
@@ -93,7 +92,7 @@ class Thread:
         self.uses: dict[str, Invocation] = {}
         self._out = out
         self._posted = posted
-        self._claim = claim
+        self._claims = claims
         self._inherited = frozenset(tool.name for tool in fork.prompt.tools)
         tools = tuple(tool for tool in fork.prompt.tools if allows(spawn, tool.name))
         conversation = f"{fork.prompt.conversation.partition('/')[0]}/{spawn.thread}"
@@ -172,7 +171,7 @@ class Thread:
         """The model wants a tool; it is used once the model has written all."""
         assert self.generation is not None
         self.generation.alive_at = at
-        self.generation.wants.append(replace(request, invocation=self._claim(request.invocation)))
+        self.generation.wants.append(replace(request, invocation=self._claims.claim(request.invocation)))
 
     def ended(self, counted: AsideEnded) -> None:
         """The model has written all."""
@@ -276,7 +275,7 @@ class Thread:
             add_message(self._chat, ChatMessage("assistant", text))
             self.last_response, self._owes = text, False
         wants = [
-            (replace(want, invocation=self._claim(want.invocation)), message.known.get(want.invocation))
+            (replace(want, invocation=self._claims.claim(want.invocation)), message.known.get(want.invocation))
             for want in message.wants
         ]
         self._use(at, wants, spoke=bool(text))
@@ -300,6 +299,7 @@ class Thread:
         self._emit(InvokingTool(one.request.name, one.request.invocation))
         self._out.append(Invoke(one.request, spec, self.thread_id))
         if spec.static_response is not None:
+            self._claims.answered_beforehand(one.request.invocation)
             self._return(one, ToolOutcome(spec.static_response))
 
     def _unavailable(self, request: ToolRequest) -> ToolOutcome | None:

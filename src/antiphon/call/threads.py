@@ -7,11 +7,12 @@ is made from it.
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from antiphon.call.actions import Action, Emit
+from antiphon.call.claims import Claims
 from antiphon.call.messages import CallEvent, Severity, ThreadRejected, ThreadSpawned
 from antiphon.call.prompt import ChatMessage
 from antiphon.call.settings import ThreadSettings
@@ -29,8 +30,8 @@ from antiphon.call.tools import (
 LONGEST_ID = 128
 """Characters of a thread's id."""
 
-REMEMBERED = 1024
-"""Invocations, and failed threads, that are over and still known."""
+FAILED_REMEMBERED = 1024
+"""Threads that have failed and are still known."""
 
 MOST_NOTED = 100
 """Messages to nobody that are noted as call events; the rest are dropped without."""
@@ -42,12 +43,11 @@ class Threads:
     def __init__(self, settings: ThreadSettings, out: list[Action], knows: Callable[[str], bool]) -> None:
         self._settings = settings
         self._out = out
-        self._knows = knows
         self._threads: dict[str, Thread] = {}
         self._waiting: deque[Thread] = deque()
         self._running: dict[int, Thread] = {}
         self._generations = 0
-        self._claimed: OrderedDict[str, None] = OrderedDict()
+        self.claims = Claims(knows)
         self._noted = 0
         self.posted: list[Posted] = []
         """What tools of threads have sent to threads, to be taken out."""
@@ -79,22 +79,6 @@ class Threads:
         """The thread of that id, failed ones too."""
         return self._threads.get(thread_id)
 
-    def unused(self, invocation: str) -> str:
-        """An id for an invocation that the call has not had: this one, or this one with a number after it."""
-        unused, number = invocation, 1
-        while unused in self._claimed or self._knows(unused):
-            number += 1
-            unused = f"{invocation}-{number}"
-        return unused
-
-    def _claim(self, invocation: str) -> str:
-        """The same, taken for a thread."""
-        claimed = self.unused(invocation)
-        self._claimed[claimed] = None
-        while len(self._claimed) > REMEMBERED:
-            self._claimed.popitem(last=False)
-        return claimed
-
     # Threads begin and end
 
     def spawn(self, at: float, spawn: SpawnThread, fork: Fork | None) -> None:
@@ -109,7 +93,7 @@ class Threads:
             return
         self._remove(spawn.thread, "replaced by a new thread of the same id")
         self._forget_failed()
-        thread = self._threads[spawn.thread] = Thread(spawn, fork, self._out, self.posted, self._claim)
+        thread = self._threads[spawn.thread] = Thread(spawn, fork, self._out, self.posted, self.claims)
         self._out.append(Emit(ThreadSpawned(spawn.thread)))
         self._note(Severity.INFO, "thread.spawned", f"A thread was spawned from {spawn.parent!r}.", spawn.thread)
         for message in spawn.messages:
@@ -127,7 +111,7 @@ class Threads:
 
     def _forget_failed(self) -> None:
         failed = [name for name, thread in self._threads.items() if thread.failed]
-        for name in failed[: max(0, len(failed) - REMEMBERED)]:
+        for name in failed[: max(0, len(failed) - FAILED_REMEMBERED)]:
             del self._threads[name]
 
     def _objection(self, spawn: SpawnThread) -> str | None:
@@ -173,18 +157,12 @@ class Threads:
     def returned(self, at: float, invocation: str, outcome: ToolOutcome) -> bool:
         """Something has come of a tool; ``False``: it was no thread's."""
         for thread in self._threads.values():
-            if invocation in thread.uses:
-                if not thread.returned(at, invocation, outcome):
-                    self._note_late(thread.thread_id)
+            if invocation in thread.uses and thread.returned(at, invocation, outcome):
                 return True
-        if invocation not in self._claimed:
-            return False
-        self._note_late(None)
-        return True
-
-    def _note_late(self, thread_id: str | None) -> None:
-        text = "A result came for an invocation that is over; it is ignored."
-        self._note(Severity.WARNING, "tool_result_late", text, thread_id)
+        if self.claims.has(invocation) and self.claims.wanted(invocation):
+            text = "A result came for an invocation that is over; it is ignored."
+            self._note(Severity.WARNING, "tool_result_late", text, None)
+        return self.claims.has(invocation)
 
     # Time
 
