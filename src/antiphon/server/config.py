@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 
-from antiphon.call.settings import TurnSettings
+from antiphon.call.settings import ThreadSettings, TurnSettings
 from antiphon.engines.settings import EngineSettings, Settings
 from antiphon.errors import ConfigError
 from antiphon.server.config_errors import explain
@@ -139,6 +139,29 @@ class Turns(Settings):
         return TurnSettings(**self.model_dump())
 
 
+_THREADS = ThreadSettings()
+
+
+class Threads(Settings):
+    """What the side threads of a call may take."""
+
+    at_once: int = Field(
+        default=_THREADS.at_once,
+        ge=1,
+        le=64,
+        description="Side generations of one call that run at the same time; others wait in order.",
+    )
+    most: int = Field(default=_THREADS.most, ge=1, le=10_000, description="Threads of one call that have not failed.")
+    patience_s: Seconds = Field(
+        default=_THREADS.patience_s,
+        description="Longest wait for a model that gives no sign of life in a side generation, seconds.",
+    )
+
+    def settings(self) -> ThreadSettings:
+        """The same for the core."""
+        return ThreadSettings(**self.model_dump())
+
+
 class Config(EngineSettings):
     """Everything an operator can set."""
 
@@ -169,6 +192,7 @@ class Config(EngineSettings):
     log: Log = Field(default=Log(), description="What the server writes to standard error.")
     tools: Tools = Field(default=Tools(), description="Where HTTP tools may reach.")
     turns: Turns = Field(default=Turns(), description="How the server takes turns.")
+    threads: Threads = Field(default=Threads(), description="What the side threads of a call may take.")
 
     @property
     def store_url(self) -> str:

@@ -67,7 +67,10 @@ async def _serve(config: Config, sock: socket.socket) -> None:
             reach = Reach(config.tools.allow_private, config.tools.allowed)
             http, data_connections = HttpCaller(reach), DataConnections(reach)
             recordings = config.recordings_dir
-            switchboard = Switchboard(engines, store, ledger, recordings, turns, admission, http, data_connections)
+            threads = config.threads.settings()
+            switchboard = Switchboard(
+                engines, store, ledger, recordings, turns, admission, http, data_connections, threads
+            )
             await switchboard.start()
             try:
                 await _serve_calls(config, sock, store, engines, switchboard, load)

@@ -18,7 +18,7 @@ import structlog
 from antiphon import metrics
 from antiphon.audio.recording import RecordingWriter
 from antiphon.call.ends import EndReason
-from antiphon.call.settings import TurnSettings
+from antiphon.call.settings import ThreadSettings, TurnSettings
 from antiphon.engines.registry import Engines
 from antiphon.errors import InvalidRequest, JoinRefused, NotFound, Overloaded, WrongState
 from antiphon.media.protocol import Medium
@@ -81,12 +81,14 @@ class Switchboard:
         admission: Admission,
         http: HttpCaller | None = None,
         data_connections: DataConnections | None = None,
+        threads: ThreadSettings | None = None,
     ) -> None:
         self._engines = engines
         self._repositories = repositories
         self._ledger = ledger
         self._recordings = recordings
         self._turns = turns
+        self._threads = threads or ThreadSettings()
         self._admission = admission
         self._spool = Spool(recordings.parent / "live")
         self._pacer = Pacer()
@@ -271,6 +273,7 @@ class Switchboard:
         switched = switches(request)
         settings = replace(
             settings,
+            threads=self._threads,
             tools=tuple(tool.spec for tool in tools.tools),
             backchannels=switched.backchannels,
             judges_turns=settings.judges_turns and switched.end_of_turn,
