@@ -27,6 +27,9 @@ MAX_BATCH = 64
 MAX_PENDING = 10 * LISTENING_RATE // ACTIVITY_FRAME
 """Frames a stream may have waiting (10 s). The oldest beyond that are not judged: they get the last score again."""
 
+GATHERING_S = 0.004
+"""How long the first frame that arrives waits for others, to be judged in one go."""
+
 _CONTEXT = 64
 _STATE = 128
 
@@ -93,6 +96,7 @@ class SileroVoiceActivity:
         self._path = path
         self._model: _Model | None = None
         self._ready: deque[_Stream] = deque()
+        self._arrived: dict[asyncio.AbstractEventLoop, list[tuple[_Stream, Samples]]] = {}
         self._changed = threading.Condition()
         self._loading = threading.Lock()
         self._stopping = False
@@ -124,14 +128,26 @@ class SileroVoiceActivity:
 
     def enqueue(self, stream: _Stream, frame: Samples) -> None:
         """Queue a frame; for streams only. Raises :class:`EngineError` when the model has failed."""
+        if self._failure is not None or self._stopping:
+            raise EngineError(self._failure or "Silero VAD is closed", retryable=False)
+        arrived = self._arrived.get(stream.loop)
+        if arrived is None:
+            arrived = self._arrived[stream.loop] = []
+            stream.loop.call_later(GATHERING_S, self._hand_over, stream.loop)
+        arrived.append((stream, frame))
+
+    def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Give what has arrived to the thread: to wake it for each frame by itself costs more than to judge it."""
+        arrived = self._arrived.pop(loop, [])
         with self._changed:
-            if self._failure is not None or self._stopping:
-                raise EngineError(self._failure or "Silero VAD is closed", retryable=False)
-            stream.pending.append(frame)
-            if not stream.queued:
-                stream.queued = True
-                self._ready.append(stream)
-            if self._thread is None:
+            for stream, frame in arrived:
+                if stream.closed:
+                    continue
+                stream.pending.append(frame)
+                if not stream.queued:
+                    stream.queued = True
+                    self._ready.append(stream)
+            if self._thread is None and not self._stopping:
                 self._thread = threading.Thread(target=self._run, name="silero-vad", daemon=True)
                 self._thread.start()
             self._changed.notify()
