@@ -10,7 +10,7 @@ from sqlalchemy import delete, insert, select, update
 
 from antiphon.call.ends import EndReason
 from antiphon.store.call_filter import CallFilter, call_order
-from antiphon.store.database import Database
+from antiphon.store.database import WORKER_MARK, Database
 from antiphon.store.paging import check_page_size, fetch_page
 from antiphon.store.records import (
     CallChanges,
@@ -82,7 +82,7 @@ class CallRepository:
             return await fetch_page(connection, query, order, call_record, cursor=cursor, page_size=size)
 
     async def claim_join(self, call_id: str, token_hash: str, now: datetime) -> JoinClaim:
-        """Use the join URL: of any number of attempts at once, one gets ``JOINED``."""
+        """Use the join URL: of any number of attempts at once, one gets ``JOINED``, and the call is its server's."""
         claim = (
             update(CallRow)
             .where(
@@ -92,7 +92,7 @@ class CallRepository:
                 CallRow.ended.is_(None),
                 CallRow.join_deadline > now,
             )
-            .values(claimed=now)
+            .values(claimed=now, server_id=self._database.server_id)
         )
         async with self._database.write() as connection:
             if (await connection.execute(claim)).rowcount == 1:
@@ -124,6 +124,23 @@ class CallRepository:
             )
             return (await connection.execute(end)).rowcount == 1
 
+    async def end_unclaimed(self, call_id: str, now: datetime) -> bool:
+        """End a call ``unjoined``. ``False`` where somebody used its join URL, or it has ended, or is unknown."""
+        end = (
+            update(CallRow)
+            .where(CallRow.call_id == call_id, CallRow.claimed.is_(None), CallRow.ended.is_(None))
+            .values(ended=now, end_reason=EndReason.UNJOINED.value, duration_s=0.0)
+        )
+        async with self._database.write() as connection:
+            return (await connection.execute(end)).rowcount == 1
+
+    async def worker_of(self, call_id: str) -> int | None:
+        """The worker of this server that the call belongs to; ``None``: to none of them, or to no call."""
+        async with self._database.read() as connection:
+            owner = await connection.scalar(select(CallRow.server_id).where(CallRow.call_id == call_id))
+        before, _, number = (owner or "").rpartition(WORKER_MARK)
+        return int(number) if before == self._database.server and number.isdecimal() else None
+
     async def update(self, call_id: str, changes: CallChanges) -> bool:
         """Change what is given. ``False`` where there is no such call."""
         values = changed(changes)
@@ -136,6 +153,23 @@ class CallRepository:
     async def end_abandoned(self, now: datetime) -> tuple[CallRecord, ...]:
         """At start-up: end what a former process of this server left behind (see ``recovery.py``)."""
         return await end_abandoned(self._database, now)
+
+    async def end_calls_of(self, worker: int, now: datetime) -> tuple[CallRecord, ...]:
+        """End what a worker that is gone was serving (see ``recovery.py``). What waits for its join stays."""
+        return await end_abandoned(self._database, now, worker)
+
+    async def adopt(self, worker: int, now: datetime) -> tuple[CallRecord, ...]:
+        """Take over the calls of a worker that is gone that wait for their join, and return them."""
+        waiting = (
+            CallRow.server_id == self._database.worker_id(worker),
+            CallRow.claimed.is_(None),
+            CallRow.ended.is_(None),
+            CallRow.join_deadline > now,
+        )
+        async with self._database.write() as connection:
+            rows = (await connection.execute(select(CallRow).where(*waiting))).mappings().all()
+            await connection.execute(update(CallRow).where(*waiting).values(server_id=self._database.server_id))
+        return tuple(call_record(row) for row in rows)
 
     async def delete(self, call_id: str) -> bool:
         """Remove the call with its stages, tools, messages and events. ``False`` where there was none."""

@@ -29,27 +29,38 @@ CACHE_KB = 512
 """Of SQLite, a connection. Its own 2 MB fill over some hundred calls, which looks like a leak and gains nothing."""
 
 BUSY_TIMEOUT_MS = 5000
+WORKER_MARK = "-w"
+"""Between a server's id and a worker's number."""
+
 _WRITES = "antiphon_writes"
 
 
 class Database:
     """An open database at the newest schema. Use ``await Database.open(url)``, and ``close()`` it."""
 
-    def __init__(self, engine: AsyncEngine, server_id: str) -> None:
+    def __init__(self, engine: AsyncEngine, server_id: str, worker: int | None = None) -> None:
         self._engine = engine
         self._write_engine = engine.execution_options(**{_WRITES: True})
         # SQLite has one writer at a time. Queueing here wakes the next at once; SQLite itself polls.
         self._one_writer = asyncio.Lock() if self.is_sqlite else None
-        self.server_id = server_id
+        self.server = server_id
+        """The whole server, all its processes."""
+        self.server_id = server_id if worker is None else self.worker_id(worker)
+        """Whose calls are made and joined through it."""
+
+    def worker_id(self, worker: int) -> str:
+        """Whose the calls of that worker of this server are."""
+        return f"{self.server}{WORKER_MARK}{worker}"
 
     @classmethod
-    async def open(cls, url: str, *, server_id: str = "local") -> Self:
+    async def open(cls, url: str, *, server_id: str = "local", worker: int | None = None) -> Self:
         """Connect, make the SQLite file if there is none, and bring the schema to the newest revision.
 
         Args:
             url: ``sqlite:////absolute/path.db`` or ``postgresql://user:password@host/name``.
             server_id: who owns the calls made through it, the same at every start of one server (see
                 ``read_server_id``). A SQLite file has one owner, whatever is given.
+            worker: the number of this process, where several share the work of one server.
 
         Raises:
             DataFolderError: the SQLite file cannot be made or written, is not a database, or is too new.
@@ -63,7 +74,7 @@ class Database:
             server_id = "local"
         else:
             engine = _postgres_engine(parsed)
-        database = cls(engine, server_id)
+        database = cls(engine, server_id, worker)
         try:
             async with database._write_engine.begin() as connection:
                 await connection.run_sync(upgrade)

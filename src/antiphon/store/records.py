@@ -43,6 +43,8 @@ class CallRecord:
     ``metadata`` can be searched by. ``join_token_hash`` is a hash of the secret in the join URL, which serves
     until ``join_deadline``. ``claimed`` is when a client used it, ``joined`` when the call began.
     ``agent`` is the REST shape AgentBasic, ``sip_details`` is CallSipDetails. ``error_count`` is of the whole call.
+    ``greeting_prompt``: the model is nudged to greet. ``durable_tools`` are those that the request selects, as they
+    were at its creation: place in ``selectedTools`` → ``{"toolId", "definition"}``.
     """
 
     call_id: str
@@ -66,6 +68,8 @@ class CallRecord:
     agent_id: str | None = None
     agent: Json | None = None
     sip_details: Json | None = None
+    greeting_prompt: bool = True
+    durable_tools: Json | None = None
 
     @property
     def metadata(self) -> dict[str, str]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, func, or_, select, update
 
 from antiphon.call.ends import EndReason
 from antiphon.call.messages import Severity
-from antiphon.store.database import Database
+from antiphon.store.database import WORKER_MARK, Database
 from antiphon.store.puts import put_events
 from antiphon.store.records import CallRecord, EventRecord
 from antiphon.store.rows import call_record, call_row
@@ -24,10 +24,11 @@ class _LeftBehind:
     last_s: float  # the last thing known of it, since the join
 
 
-async def end_abandoned(database: Database, now: datetime) -> tuple[CallRecord, ...]:
-    """End every call of this server that never ended, and return them as they are now.
+async def end_abandoned(database: Database, now: datetime, worker: int | None = None) -> tuple[CallRecord, ...]:
+    """End every call of this server, or of one of its workers, that never ended, and return them as they are now.
 
-    To be run at start-up, before any call is created: whatever has not ended then belonged to a former process.
+    Without ``worker`` to be run at start-up, before any call is created: whatever has not ended then belonged to a
+    former process. With it to be run when that worker is gone; what still waits for its join is left alone.
     Who was never joined, and whose join URL has died since, ended ``unjoined`` when it died. All others ended
     ``system_error``: at the last message or event on record, or now where nobody had joined. An event in each
     call says so.
@@ -36,7 +37,7 @@ async def end_abandoned(database: Database, now: datetime) -> tuple[CallRecord, 
         StoreError: the database failed; no call is ended then.
 
     """
-    mine = (CallRow.server_id == database.server_id, CallRow.ended.is_(None))
+    mine = (_former(database) if worker is None else _gone(database, worker, now), CallRow.ended.is_(None))
     message_s = select(func.max(MessageRow.wall_end_s)).where(MessageRow.call_id == CallRow.call_id)
     event_s = select(func.max(EventRow.wall_s)).where(EventRow.call_id == CallRow.call_id)
     query = select(
@@ -54,6 +55,17 @@ async def end_abandoned(database: Database, now: datetime) -> tuple[CallRecord, 
             ended.append(call)
         await put_events(connection, [_event(call) for call in ended])
     return tuple(ended)
+
+
+def _former(database: Database) -> ColumnElement[bool]:
+    """What any process of this server made, however many there were."""
+    workers = CallRow.server_id.startswith(f"{database.server}{WORKER_MARK}", autoescape=True)
+    return or_(CallRow.server_id == database.server, workers)
+
+
+def _gone(database: Database, worker: int, now: datetime) -> ColumnElement[bool]:
+    mine = CallRow.server_id == database.worker_id(worker)
+    return mine & (CallRow.claimed.is_not(None) | CallRow.joined.is_not(None) | (CallRow.join_deadline <= now))
 
 
 def _ended(left: _LeftBehind, now: datetime) -> CallRecord:

@@ -67,6 +67,8 @@ def call_row(call: CallRecord, server_id: str) -> dict[str, Any]:
         "agent_id": call.agent_id,
         "agent": call.agent,
         "sip_details": call.sip_details,
+        "greeting_prompt": call.greeting_prompt,
+        "durable_tools": call.durable_tools,
     }
 
 
@@ -94,6 +96,8 @@ def call_record(row: RowMapping) -> CallRecord:
         agent_id=row["agent_id"],
         agent=row["agent"],
         sip_details=row["sip_details"],
+        greeting_prompt=row["greeting_prompt"],
+        durable_tools=row["durable_tools"],
     )
 
 

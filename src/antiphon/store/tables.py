@@ -69,6 +69,8 @@ class CallRow(Base):
     agent_id: Mapped[str | None] = mapped_column(index=True)
     agent: Mapped[dict[str, Any] | None]
     sip_details: Mapped[dict[str, Any] | None]
+    greeting_prompt: Mapped[bool]
+    durable_tools: Mapped[dict[str, Any] | None]
 
 
 class CallLabelRow(Base):
