@@ -267,6 +267,15 @@ async def test_an_utterance_is_posted_as_wav(server: OpenAIServer, transcriber: 
     assert (sound_of(request.file) == np.concatenate([FRAME, FRAME[::-1]])).all()
 
 
+async def test_a_language_that_the_server_refuses_costs_no_words(
+    server: OpenAIServer, transcriber: OpenAITranscriber
+) -> None:
+    server.script.refuses_language = True
+    for _ in range(2):
+        assert await transcribed(transcriber) == "hello there"
+    assert [request.form.get("language") for request in server.requests] == ["en", None, None]
+
+
 async def test_silence_asks_nobody(server: OpenAIServer, transcriber: OpenAITranscriber) -> None:
     transcription = transcriber.open(None)
     assert await transcription.text() == ""

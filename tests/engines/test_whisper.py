@@ -328,3 +328,33 @@ def test_languages_are_hints() -> None:
 def test_a_model_that_cannot_be_loaded_says_so(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="Whisper cannot be loaded from"):
         WhisperTranscriber(tmp_path).load()
+
+
+@pytest.mark.models
+@pytest.mark.parametrize(
+    ("hint", "code"),
+    [
+        ("pt-BR", "pt"),
+        ("zh-Hant", "zh"),
+        ("ZH-hans-CN", "zh"),
+        ("cmn", "zh"),
+        ("nb-NO", "no"),
+        ("fil", "tl"),
+        ("iw", "he"),
+        ("xx", None),
+        ("x-private", None),
+        ("i-klingon", None),
+        ("notimestamps", None),
+        ("translate", None),
+        ("startoftranscript", None),
+    ],
+)
+def test_odd_tags_are_known_or_not(whisper: WhisperTranscriber, hint: str, code: str | None) -> None:
+    assert whisper._model is not None
+    assert whisper._model.known_language(hint) == code
+    assert whisper._model.language(hint) == (code or "en")
+    assert whisper.knows(hint) is (code is not None)
+
+
+def test_before_it_is_loaded_any_language_will_do(tmp_path: Path) -> None:
+    assert WhisperTranscriber(tmp_path).knows("xx")

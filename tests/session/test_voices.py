@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from antiphon.engines import registry
 from antiphon.engines.generic_speaker import GenericSpeaker
 from antiphon.engines.hibari import HibariSpeaker
 from antiphon.engines.registry import Engines
-from antiphon.engines.scripted import ScriptedSpeaker
+from antiphon.engines.scripted import ScriptedSpeaker, ScriptedTranscriber
 from antiphon.engines.settings import EngineSettings
 from antiphon.engines.tuning import Tuning
 from antiphon.errors import EngineError, InvalidRequest
@@ -23,6 +24,7 @@ from antiphon.wire.call_request import parse_call_request
 from tests.support.openai_server import OpenAIServer
 
 SETTINGS: dict[str, Any] = {
+    "transcriber": {"engine": "scripted"},
     "models": {"m": {"engine": "scripted"}},
     "voices": {
         "Mark": {"engine": "scripted", "language": "en-US"},
@@ -105,6 +107,16 @@ def test_the_language_reaches_the_voice(voices: Voices, engines: Engines) -> Non
 )
 def test_what_has_no_effect_is_noted(voices: Voices, body: dict[str, Any], noted: list[str]) -> None:
     assert [note.type for note in voices.choose(choice(**body)).notes] == noted
+
+
+def test_a_language_that_nobody_understands_is_noted(
+    voices: Voices, engines: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ScriptedTranscriber, "knows", lambda self, language: language == "en", raising=False)
+    for wanted in (choice(languageHint="en-x-odd"), generic()):
+        assert [note.type for note in voices.choose(wanted).notes] == (["language_unknown"] if wanted.language else [])
+    external = replace(generic(), language="xx")
+    assert [note.type for note in voices.choose(external).notes] == ["language_unknown"]
 
 
 def test_all_that_has_no_effect_is_named(voices: Voices) -> None:

@@ -47,6 +47,7 @@ class Script:
     end_after: int | None = None
     """End the stream in good order after so many tokens, without a finish reason."""
     refuses_stream_options: bool = False
+    refuses_language: bool = False
     deltas: Sequence[dict[str, Any]] = ()
     """Further deltas after the tokens, such as pieces of tool calls."""
     finish: str = "stop"
@@ -110,6 +111,8 @@ class OpenAIServer:
         parts = _multipart(request.headers["content-type"], await request.body())
         file = parts.pop("file")
         recorded = self._record(request, form={name: part.decode() for name, part in parts.items()}, file=file)
+        if self.script.refuses_language and "language" in recorded.form:
+            return JSONResponse({"error": {"message": "Invalid language 'xx'"}}, 400)
         refusal = await self._refusal(request, recorded)
         return refusal or JSONResponse({"text": self.script.text})
 

@@ -36,25 +36,40 @@ class OpenAITranscriber:
     def __init__(self, settings: OpenAITranscriberSettings) -> None:
         self._model = settings.model
         self._connection = Connection(settings, "transcription")
+        self._refused: set[str] = set()
 
     def open(self, language: str | None) -> OpenAITranscription:
-        """Begin an utterance. Of ``language`` the server is told the primary subtag (``en`` of ``en-US``)."""
+        """Begin an utterance. Of ``language`` the server is told the primary subtag (``en`` of ``en-US``).
+
+        One that the server refuses is not told it again.
+        """
         return OpenAITranscription(self, language.split("-")[0].lower() if language else None)
 
     async def transcribe(self, samples: Samples, language: str | None) -> str:
         """The words of 16 kHz ``samples``."""
         with self._connection.failures():
-            response = await self._connection.client.audio.transcriptions.with_raw_response.create(
-                file=("utterance.wav", wav(samples), "audio/wav"),
-                model=self._model,
-                response_format="json",
-                temperature=0,
-                language=language or openai.omit,
-            )
-            text = json.loads(response.content)["text"]
+            told = None if language in self._refused else language
+            try:
+                content = await self._ask(samples, told)
+            except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
+                if told is None or "language" not in error.message.lower():
+                    raise
+                self._refused.add(told)  # a hint must not cost the words
+                content = await self._ask(samples, None)
+            text = json.loads(content)["text"]
             if not isinstance(text, str):
                 raise TypeError("text is no string")
             return text.strip()
+
+    async def _ask(self, samples: Samples, language: str | None) -> bytes:
+        response = await self._connection.client.audio.transcriptions.with_raw_response.create(
+            file=("utterance.wav", wav(samples), "audio/wav"),
+            model=self._model,
+            response_format="json",
+            temperature=0,
+            language=language or openai.omit,
+        )
+        return response.content
 
     async def aclose(self) -> None:
         """Close all connections."""

@@ -69,6 +69,14 @@ class Transcriber(Protocol):
         """Begin an utterance. ``language`` is a BCP-47 hint."""
 
 
+@runtime_checkable
+class KnowsLanguages(Protocol):
+    """A transcriber that knows which languages it can be told."""
+
+    def knows(self, language: str) -> bool:
+        """Whether a BCP-47 hint is of any use."""
+
+
 @dataclass(frozen=True, slots=True)
 class TextDelta:
     """The next words of a generation, exactly as the model wrote them (spaces included)."""

@@ -63,6 +63,10 @@ class WhisperTranscriber:
         """Begin an utterance. ``language`` is a BCP-47 hint; English without one."""
         return WhisperTranscription(self, language)
 
+    def knows(self, language: str) -> bool:
+        """Whether a BCP-47 hint is of any use. To be asked once loaded; before that it is taken to be."""
+        return self._model is None or self._model.known_language(language) is not None
+
     def transcribe(self, audio: Samples, language: str | None) -> str:
         """The words in ``audio`` (16 kHz, at most 26 s). Blocking; for the worker's thread."""
         self.load()

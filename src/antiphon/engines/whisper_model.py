@@ -35,6 +35,11 @@ _LATE_S = 0.5
 _UNSURE = -1.0
 _NO_SPEECH = 0.4
 _COMPRESSION = 2.4
+_OTHER_NAMES = {
+    **{"nb": "no", "fil": "tl", "jv": "jw", "iw": "he", "in": "id", "ji": "yi", "cmn": "zh", "yue": "zh"},
+    **{"arb": "ar", "pes": "fa", "prs": "fa", "zsm": "ms", "ekk": "et", "lvs": "lv", "uzn": "uz", "azj": "az"},
+}
+"""What Whisper calls otherwise than BCP 47: older and newer codes, and members of its macrolanguages."""
 _SENTENCE_ENDS = (".", "?", "!", "。", "？", "！")
 
 
@@ -81,8 +86,16 @@ class WhisperModel:
 
     def language(self, hint: str | None) -> str:
         """Whisper's code for a BCP-47 hint; English where there is none or Whisper doesn't know it."""
-        code = (hint or "en").replace("_", "-").split("-")[0].lower()
-        return code if self._tokenizer.token_to_id(f"<|{code}|>") is not None else "en"
+        return self.known_language(hint or "en") or "en"
+
+    def known_language(self, hint: str) -> str | None:
+        """Whisper's code for a BCP-47 hint, by its first part; ``None`` where Whisper doesn't know it."""
+        code = hint.replace("_", "-").split("-")[0].lower()
+        for name in (code, _OTHER_NAMES.get(code)):
+            # Longer ones between such marks are no languages but what to do: <|translate|>.
+            if name is not None and len(name) <= 3 and self._tokenizer.token_to_id(f"<|{name}|>") is not None:
+                return name
+        return None
 
     def transcribe(self, audio: Samples, language: str) -> Written:
         """The words in ``audio``: 16 kHz, at most 26 s. ``language`` as :meth:`language` gives it."""

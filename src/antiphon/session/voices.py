@@ -9,7 +9,7 @@ import httpx
 
 from antiphon.call.messages import CallEvent, Severity
 from antiphon.engines.generic_speaker import LINES_TYPES, RAW_TYPES, GenericApi, GenericSpeaker
-from antiphon.engines.protocols import Speaker
+from antiphon.engines.protocols import KnowsLanguages, Speaker
 from antiphon.engines.registry import Engines, VoiceEntry
 from antiphon.engines.tuning import Tunable, Tuning
 from antiphon.errors import InvalidRequest
@@ -68,7 +68,7 @@ class Voices:
         """The voice. Raises :class:`InvalidRequest` naming what this server cannot do."""
         if choice.external is not None:
             _api(choice.external)
-            return Chosen(None)
+            return Chosen(None, tuple(self._unheard_of(choice)))
         entry = self._entry(choice)
         overrides = _overrides(choice)
         speaker = entry.speaker
@@ -77,7 +77,7 @@ class Voices:
             unused += [f"voiceOverrides.generic.body.{name}" for name in overrides.fields]
         if overrides.speed is not None:
             _check_speed(entry, overrides)
-        notes: list[CallEvent] = []
+        notes = self._unheard_of(choice)
         if unused:
             text = f"The voice {entry.name} has nothing like {', '.join(unused)}; it speaks without."
             notes.append(CallEvent(Severity.WARNING, "voice_override_unused", text, {"fields": unused}))
@@ -105,6 +105,14 @@ class Voices:
         """The call is over: close what its voices hold open."""
         for speaker in self._brought.pop(call_id, []):
             await speaker.aclose()
+
+    def _unheard_of(self, choice: VoiceChoice) -> list[CallEvent]:
+        """A language that the transcriber cannot be told."""
+        transcriber = self._engines.transcriber
+        if not choice.language or not isinstance(transcriber, KnowsLanguages) or transcriber.knows(choice.language):
+            return []
+        text = f"Speech recognition does not know the language {choice.language}; it hears with its own."
+        return [CallEvent(Severity.WARNING, "language_unknown", text)]
 
     def _entry(self, choice: VoiceChoice) -> VoiceEntry:
         return self._engines.voice(choice.voice or self._engines.default_voice)
