@@ -26,6 +26,9 @@ LONGEST_DELAY_S = 15.0
 STABLE_S = 5.0
 """A connection that held for so long was a good one: the next delays begin anew."""
 
+SEND_PATIENCE_S = 15.0
+"""Longest time that the other end may take nothing while something waits."""
+
 FAREWELL_S = 1.0
 """Longest time that the last messages of a call take."""
 
@@ -73,6 +76,7 @@ class DataConnection:
         self._delay = delay
         self._wall_clock = wall_clock
         self._connection: ClientConnection | None = None
+        self._stuck = False
         self._finishing = asyncio.Event()
 
     @property
@@ -122,6 +126,7 @@ class DataConnection:
     async def _converse(self, connection: ClientConnection, tries: int) -> str:
         """Send and receive until the connection is gone. Returns why."""
         self._connection = connection
+        self._stuck = False
         self._outbox.renew()
         sending = asyncio.create_task(self._send_all(connection, self._far.connected(tries)))
         try:
@@ -129,7 +134,7 @@ class DataConnection:
                 await self._far.received(await connection.recv())
                 await asyncio.sleep(0)  # calls have their turn, however fast this one sends
         except ConnectionClosed as error:
-            return _why(error)
+            return f"the other end took nothing for {SEND_PATIENCE_S:g} seconds" if self._stuck else _why(error)
         finally:
             self._connection = None
             connection.transport.abort()
@@ -138,11 +143,19 @@ class DataConnection:
                 await sending
 
     async def _send_all(self, connection: ClientConnection, greeting: str | None) -> None:
-        with suppress(ConnectionClosed):  # whoever receives says why
-            if greeting is not None:
-                await connection.send(greeting)
+        item: str | bytes | None = greeting
+        try:
             while True:
-                await connection.send(await self._outbox.take())
+                if item is not None:
+                    async with asyncio.timeout(SEND_PATIENCE_S):
+                        await connection.send(item)
+                item = await self._outbox.take()
+        except ConnectionClosed:
+            return  # whoever receives says why
+        except TimeoutError:
+            # Keepalive does not see it: its pings wait behind what is not taken.
+            self._stuck = True
+            connection.transport.abort()
 
     async def _say_farewell(self) -> None:
         connection = self._connection

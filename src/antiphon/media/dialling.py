@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import os
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -122,8 +123,8 @@ async def _dial_host(target: Target, uri: WebSocketURI, find: Find, tls: ssl.SSL
         except (InvalidHandshake, WebSocketException) as error:
             raise Unreachable(f"{uri.host} refused the handshake ({type(error).__name__})") from None
         except (OSError, OverflowError, EOFError) as error:
-            text = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
-            failure = f"{uri.host}, port {uri.port}: {text}"
+            number = error.errno if isinstance(error, OSError) else None
+            failure = f"{uri.host}, port {uri.port}: {os.strerror(number) if number else 'the connection broke'}"
     raise Unreachable(failure)
 
 
