@@ -110,9 +110,7 @@ def talk(kind: str, callers: Sequence[Caller], packets: int, activity: Activity,
         stale=sum(account.stale for account in accounts),
         crossed=sum(account.crossed for account in accounts),
         torn_bytes=sum(caller.reader.torn_bytes for caller in callers),
-        dropped_calls=sorted(
-            {c.socket.closed for c in callers if c.socket is not None and c.socket.closed is not None}
-        ),
+        dropped_calls=[caller.broke_off for caller in callers if caller.broke_off is not None],
         unsent_bytes=sum(caller.socket.unsent_bytes for caller in callers if caller.socket is not None),
     )
 

@@ -57,6 +57,8 @@ class Caller:
         self.socket: Socket | None = None
         self.started = 0.0
         """The time of the first sample that it sends."""
+        self.broke_off: str | None = None
+        """Why the call ended before its time."""
         self._message = {"antiphon": self._antiphon, "pipecat": self._pipecat, "echo": self._echo}[kind]
         self._onsets = [(u.start * PACKET + u.clip.onset) // PACKET for u in utterances]
         self._next = 0
@@ -122,6 +124,7 @@ class Caller:
 
     def settle(self, at: float) -> None:
         """The call is over: put down what came of every utterance."""
+        self.broke_off = self.socket.closed if self.socket is not None else "never joined"
         self.account.finish(still_coming=at - self.replies.last_frame_at < 1.0)
         ends = [self.due(heard.utterance.end - 1) for heard in self.heard]
         for number, heard in enumerate(self.heard):

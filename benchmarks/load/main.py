@@ -45,7 +45,6 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--load-core", type=int, default=1, help="the core of callers and stand-ins")
     parser.add_argument("--serve", default="", help="further arguments for `antiphon serve`, as one string")
     parser.add_argument("--config", default="", help="further lines of its configuration, such as turns.patience_s = 1")
-    parser.add_argument("--nice", type=int, default=0, help="below 0: precedence of all on a shared machine (as root)")
     parser.add_argument("--out", type=Path, default=Path("out/bench_load"), help="folder for figures and plots")
     for name, default in Delays.__dataclass_fields__.items():
         words = name.replace("_", "-")
@@ -69,7 +68,6 @@ def main() -> None:
         console.print("[dim]making sure of Pipecat's environment[/]")
         python = servers.pipecat_python(cache_folder())
     os.sched_setaffinity(0, {options.load_core})
-    os.setpriority(os.PRIO_PROCESS, 0, options.nice)  # which everything that is started from here inherits
     try:
         uvloop.run(_main(options, activity, clips, python))
     except (NotStarted, AllRefused) as error:

@@ -149,7 +149,7 @@ _ROWS: tuple[tuple[str, Any], ...] = (
     ("underruns with 0 / 60 / 200 ms", lambda f: " / ".join(str(n) for n in f["underruns"].values())),
     ("frames lost / doubled / stale", lambda f: " / ".join(str(f[name]) for name in WRONG[:3])),
     ("frames of another call, torn bytes", lambda f: f"{f['crossed']}, {f['torn_bytes']}"),
-    ("calls that broke off", lambda f: ", ".join(f["dropped_calls"]) or "0"),
+    ("calls that broke off", lambda f: str(len(f["dropped_calls"]))),
     ("memory, MB (per call)", lambda f: f"{f['resident_mb']:.0f} ({f['resident_mb_per_call']:.1f})"),
     ("loop late, p99 / most, ms", lambda f: f"{_ms(f['loop_late_p99_ms'])} / {_ms(f['loop_late_most_ms'])}"),
     (

@@ -194,7 +194,7 @@ def _remarks(figures: Figures) -> list[str]:
         if foreign > MOST_FOREIGN:
             remarks.append(f"other programs took {foreign:.0%} of the {core}'s core")
     if figures["dropped_calls"]:
-        remarks.append(f"calls broke off: {', '.join(figures['dropped_calls'])}")
+        remarks.append(f"calls broke off: {', '.join(sorted(set(figures['dropped_calls'])))}")
     return remarks
 
 

@@ -1,0 +1,100 @@
+"""The smallest load there is, against a real server; and the parts of it that need none."""
+
+from __future__ import annotations
+
+import json
+import os
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from load import report, servers
+from load.activity import FRAME, Activity, weights
+from load.analysis import turn_over
+from load.clips import PACKET, RATE, Clip, Clips, shipped
+from load.run import Setting, run
+from load.servers import Place
+from load.standins import Delays
+from load.timetable import GRID_PACKETS, Wire, pipecat_audio, pipecat_message, sound, timetable
+from rich.console import Console
+
+CLIPS = Clips([Clip(samples) for samples in shipped()], [Clip(samples) for samples in shipped()], "shipped")
+
+PATIENT = "limits.max_loop_share = 1.0\nlimits.max_lateness_ms = 60000.0"
+"""A machine that runs tests is late for reasons of its own."""
+
+
+@pytest.mark.server
+@pytest.mark.models
+async def test_two_calls_are_measured_and_nothing_is_wrong_with_what_they_heard(tmp_path: Path) -> None:
+    core = min(os.sched_getaffinity(0))
+    delays = Delays(transcript_s=0.02, first_token_s=0.02, speech_s=0.02)
+    async with servers.standins(delays, core, tmp_path) as (engines, pid):
+        setting = Setting(
+            CLIPS, Activity(weights()), delays, engines, pid, (core, core), seconds=8.0, settle_s=1.0, warm_up_s=1.0
+        )
+        async with servers.antiphon(Place(engines, delays, core, tmp_path, config=PATIENT)) as server:
+            figures = await run(server, setting, 2)
+    assert figures["cpu_ms_per_call_second"] > 0
+    assert figures["response"]["count"] >= 1
+    assert figures["added"]["p50"] > 0
+    assert figures["frames"] > 50
+    for name in ("lost", "doubled", "stale", "crossed", "torn_bytes", "refused"):
+        assert figures[name] == 0, name
+    assert figures["dropped_calls"] == []
+    report.tables([figures], None, delays, Console(width=120, quiet=True))
+    report.write([{**figures, "counts_for_nothing": []}], None, {"calls": [2]}, tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "figures.json").read_text())["runs"][0]["calls"] == 2
+    assert (tmp_path / "out" / "cost.svg").read_text().startswith("<svg")
+
+
+def test_a_late_generator_counts_for_nothing() -> None:
+    from load.run import _faults
+
+    load = {"send_late_p99_ms": 1.0, "standins_late_p99_ms": 1.0, "cpu_of_a_core": 0.5}
+    assert not _faults({"load": load})
+    assert _faults({"load": {**load, "send_late_p99_ms": 6.0}})
+    assert _faults({"load": {**load, "standins_late_p99_ms": 6.0}})
+    assert _faults({"load": {**load, "cpu_of_a_core": 0.95}})
+
+
+def test_the_timetable_is_the_same_every_time_and_falls_on_the_grid() -> None:
+    said = timetable(3, 60.0, CLIPS)
+    assert said == timetable(3, 60.0, CLIPS)
+    assert any(utterance.interrupts for utterance in said)
+    assert all(utterance.start % GRID_PACKETS == 0 for utterance in said)
+    assert all(before.end <= after.start for before, after in pairwise(said))
+
+
+def test_what_is_sent_is_what_the_analysis_believes_was_sent() -> None:
+    said = timetable(5, 30.0, CLIPS)
+    packets = Wire("antiphon").packets(said, 1500)
+    sent = b"".join(packet[8:] for packet in packets)
+    assert sent == sound(said, 1500).astype("<i2").tobytes()
+
+
+def test_pipecats_messages_are_read_as_they_are_written() -> None:
+    pcm = bytes(range(256)) * 5
+    assert pipecat_message(pipecat_audio(pcm)) == (2, pcm)
+    assert pipecat_message(b"\x2a\x02\x08\x07")[0] == 5
+
+
+def test_a_turn_is_over_after_twelve_silent_frames() -> None:
+    scores = np.zeros(100, np.float32)
+    scores[10:30] = 0.9
+    scores[30:33] = 0.2
+    ended, paused = turn_over(scores, 10, 31, 0.1) or (0, 0)
+    assert (ended, paused) == (32 + 12, 29 + 3)
+    assert turn_over(scores, 10, 31, 0.7) == (29 + 12, 29 + 3)
+
+
+@pytest.mark.models
+def test_the_scores_of_a_clip_find_its_end() -> None:
+    clip = CLIPS.questions[0]
+    whole = np.concatenate([np.zeros(RATE, np.int16), clip.samples, np.zeros(RATE, np.int16)])
+    scores = Activity(weights()).score(whole[np.newaxis, : whole.size // FRAME * FRAME])[0]
+    found = turn_over(scores, RATE // FRAME, (RATE + clip.samples.size) // FRAME, 0.1)
+    assert found is not None
+    assert 0.2 < found[0] * FRAME / RATE - (1 + clip.samples.size / RATE) < 0.8
+    assert clip.packets == -(-clip.samples.size // PACKET)
