@@ -10,7 +10,7 @@ from antiphon.call import actions as act
 from antiphon.call import events as ev
 from antiphon.call.conversation import Conversation
 from antiphon.call.ends import EndReason
-from antiphon.call.messages import AgentState, CallEvent, Role, Severity
+from antiphon.call.messages import AgentState, CallEvent, Modality, Role, Severity
 from antiphon.call.settings import FirstSpeaker
 from antiphon.call.tools import ToolSpec
 from antiphon.call.toolwork import Toolwork
@@ -117,6 +117,17 @@ def test_a_tool_that_counts_as_running_for_ever() -> None:
     stage.call._talk.tools.__class__ = Forgetful
     stage.join().speech(1.0, 2.0).run(120.0)
     assert [event.extras["waitingFor"] for event in stuck(stage)] == ["tool"]
+    assert stage.call.state is AgentState.LISTENING
+
+
+def test_a_written_reply_that_trails_off_while_its_model_lives_is_given_up_before() -> None:
+    stage = Stage(settings(first_speaker=USER_FIRST, modality=Modality.TEXT), Engines(stalls=True))
+    stage.join().speech(1.0, 2.0).at(4.0, lambda at: ev.TextGenerated(at, 1, "So I "))
+    for second in range(4, 100):
+        stage.at(float(second), lambda at: ev.GenerationAlive(at, 1))
+    stage.run(100.0)
+    assert stuck(stage) == []
+    assert [text[:5] for text in said(stage)] == ["So I", "Sorry"]
     assert stage.call.state is AgentState.LISTENING
 
 

@@ -23,7 +23,20 @@ from antiphon.call.settings import (
     TimedMessage,
     VadSettings,
 )
-from antiphon.call.tools import Reaction, ResponseType, ToolOutcome, ToolRequest, ToolSpec
+from antiphon.call.tools import (
+    MAIN_THREAD,
+    PARENT_THREAD,
+    ForcedMessage,
+    Letter,
+    Reaction,
+    ResponseType,
+    SpawnThread,
+    ThreadLimits,
+    ToolOutcome,
+    ToolRequest,
+    ToolSpec,
+    UserText,
+)
 
 RATE = 16_000
 
@@ -35,6 +48,7 @@ TOOLS = (
     ToolSpec("long", "", {}, timeout_s=20.0),
 )
 TOOL_NAMES = ("look", "ahead", "noted", "quiet", "long", "nothing")
+THREADS = ("one", "two", "nobody")
 
 MAKERS: tuple[type, ...] = (act.Generate, act.Speak, act.Play, act.Stop, act.Invoke, act.Transcribe, act.EndSpeech)
 """Actions upon which something may happen at once: races are about moments."""
@@ -81,6 +95,7 @@ class World:
     """Now and then nobody answers ``Stop``: a bug outside of the core."""
     written: dict[str, ev.Urgency] = field(default_factory=dict)
     """Texts that the client writes."""
+    _letters: int = 0
     lines: set[str] = field(default_factory=set)
     """Fixed words that the agent may say."""
 
@@ -112,11 +127,11 @@ class World:
         kind = Random(self.seed * 1_000 + utterance).random()
         return f"u{utterance}a u{utterance}b." if kind < 0.7 else "mm-hmm" if kind < 0.85 else ""
 
-    def outcome(self, invocation: str) -> ToolOutcome:
-        """What comes of a tool this time."""
+    def outcome(self, invocation: str, now: float = 0.0) -> ToolOutcome:
+        """What comes of a tool this time. Later than the script tools write no letters and change nothing."""
         dice = self.dice
         text = f"result {dice.randrange(10**9)} of {invocation}"
-        match dice.randrange(16):
+        match dice.randrange(16 if now < self.length_s else 3):
             case 0 | 1:
                 return ToolOutcome(text, failed=True, error_details="broken")
             case 2:
@@ -126,6 +141,11 @@ class World:
                 return ToolOutcome(
                     text, response_type=ResponseType.HANG_UP, closing_message=closing, strict=dice.random() < 0.5
                 )
+            case 4 | 5:
+                return ToolOutcome(text, response_type=ResponseType.NEW_STAGE)
+            case 6 | 7 | 8:
+                letter, reaction = self._letter(), dice.choice([None, Reaction.LISTENS])
+                return ToolOutcome(text, False, ResponseType.SEND_TO_THREAD, reaction, letter=letter)
         return ToolOutcome(text)
 
     def _settings(self) -> CallSettings:
@@ -188,13 +208,17 @@ class World:
 
     def _client_event(self, number: int) -> Maker:
         dice = self.dice
-        kind = dice.randrange(13)
+        kind = dice.randrange(16)
         if kind < 4:
             text, urgency = f"t{number}a t{number}b", dice.choice(list(ev.Urgency))
             self.written[text] = urgency
-            return lambda at: ev.UserTextReceived(at, text, urgency)
+            thread = dice.choice([MAIN_THREAD, MAIN_THREAD, MAIN_THREAD, *THREADS])
+            return lambda at: ev.UserTextReceived(at, text, urgency, thread)
         if kind < 8:
             return self._forced(number)
+        if kind > 12:
+            spawn = self._spawn()
+            return lambda at: ev.SpawnRequested(at, spawn)
         if kind == 8:
             return lambda at: ev.UserTextReceived(at, "", ev.Urgency.IMMEDIATE)
         if kind == 9:
@@ -208,6 +232,37 @@ class World:
             return lambda at: ev.PingReceived(at, 1.0)
         return lambda at: ev.MessageRejected(at, "no JSON")
 
+    def _letter(self) -> Letter:
+        dice = self.dice
+        thread = dice.choice([MAIN_THREAD, MAIN_THREAD, PARENT_THREAD, *THREADS])
+        number = self._letters = self._letters + 1
+        match dice.randrange(3):
+            case 0:
+                text, urgency = f"tl{number}a tl{number}b", dice.choice(list(ev.Urgency))
+                self.written[text] = urgency
+                return UserText(thread, text, urgency)
+            case 1:
+                wants = (ToolRequest(f"letter-{number}", dice.choice(TOOL_NAMES)),) if dice.random() < 0.5 else ()
+                return ForcedMessage(thread, self._line(f"l{number}a l{number}b."), wants=wants)
+        return self._spawn()
+
+    def _spawn(self) -> SpawnThread:
+        dice = self.dice
+        thread = dice.choice(["one", "one", "two", MAIN_THREAD, "x" * 200])
+        words = (UserText(thread, f"s{dice.randrange(1000)}"),)
+        uses = (
+            ForcedMessage(thread, "Hm.", wants=(ToolRequest(f"spawned-{dice.randrange(5)}", dice.choice(TOOL_NAMES)),)),
+        )
+        return SpawnThread(
+            thread,
+            dice.choice([MAIN_THREAD, MAIN_THREAD, "one", "nobody", PARENT_THREAD]),
+            dice.random() < 0.4,
+            dice.choice([(), words, words, uses, (*uses, *words), (*uses, *uses)]),
+            dice.choice([None, None, ("look", "long")]),
+            dice.choice([(), ("look",)]),
+            dice.choice([ThreadLimits(), ThreadLimits(), ThreadLimits(generations=2), ThreadLimits(output_tokens=20)]),
+        )
+
     def _forced(self, number: int) -> Maker:
         dice = self.dice
         text = self._line(dice.choice([f"f{number}a f{number}b, f{number}c f{number}d.", "", f"f{number}."]))
@@ -218,7 +273,8 @@ class World:
             for index in range(dice.choice([0, 0, 1, 2]))
         )
         known = {one.invocation: self.outcome(one.invocation) for one in wants if dice.random() < 0.4}
-        return lambda at: ev.ForcedMessageReceived(at, text, urgency, uninterruptible, wants, known)
+        thread = dice.choice([MAIN_THREAD, MAIN_THREAD, MAIN_THREAD, MAIN_THREAD, *THREADS])
+        return lambda at: ev.ForcedMessageReceived(at, text, urgency, uninterruptible, wants, known, thread)
 
     def _end(self) -> Maker:
         dice = self.dice

@@ -80,6 +80,8 @@ class Reply:
     alive_at: float = 0.0
     """When an engine gave a sign of life, or more of it was heard."""
     timings: Timings = field(default_factory=Timings)
+    _wrote_at: float = 0.0
+    """When the model last wrote a word."""
     _dry_at: float | None = None
     """Since when all the sound there is has been heard, and more is to come."""
     _dry_s: float = 0.0
@@ -139,6 +141,8 @@ class Reply:
         """The model wrote ``delta``. Leading blanks of a reply are nobody's words and are dropped."""
         if self.generated:
             return []
+        if delta.strip():
+            self._wrote_at = at
         if not self.text:
             delta = delta.lstrip()
         return self._add(self._splitter.push(delta, at) if delta else [])
@@ -166,7 +170,7 @@ class Reply:
         if not self.playing:
             return min(self.alive_at + turns.first_words_patience_s, self.began_at + turns.first_sound_patience_s)
         if self.modality is Modality.TEXT:
-            return self.alive_at + turns.reply_patience_s
+            return min(self.alive_at + turns.reply_patience_s, self._wrote_at + turns.silence_patience_s)
         if self._dry_at is None:  # there is sound: it is for the client to take it
             return self.alive_at + turns.first_sound_patience_s
         silent_too_long = self._dry_at + max(0.0, turns.silence_patience_s - self._dry_s)
