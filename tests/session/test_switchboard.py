@@ -51,8 +51,8 @@ class Exchange:
                 "firstSpeakerSettings": {"user": {}},
             }
         )
-        call = await self.switchboard.create(request, "ws://here")
-        url = self.switchboard.join_url(call.call_id)
+        call = await self.switchboard.create(request)
+        url = self.switchboard.join_url(call, "ws://here")
         assert url is not None
         return call, url.partition("token=")[2]
 
@@ -98,7 +98,7 @@ async def test_a_join_timeout_that_fires_while_the_join_is_being_claimed_does_no
 
     async def slow_claim(call_id: str, token_hash: str, now: datetime) -> JoinClaim:
         claim = await claim_join(call_id, token_hash, now)
-        exchange.switchboard._expire(call_id)  # the timer, in the middle of it
+        exchange.switchboard.invitations.expire(call_id)  # the timer, in the middle of it
         return claim
 
     monkeypatch.setattr(exchange.store.calls, "claim_join", slow_claim)
@@ -143,11 +143,11 @@ async def test_work_in_the_background_that_fails_is_told(exchange: Exchange, mon
         raise ZeroDivisionError
 
     call, _ = await exchange.made()
-    monkeypatch.setattr(exchange.store.calls, "mark_ended", broken)
+    monkeypatch.setattr(exchange.store.calls, "end_unclaimed", broken)
     with capture_logs() as logs:
-        exchange.switchboard._expire(call.call_id)
+        exchange.switchboard.invitations.expire(call.call_id)
         await asyncio.gather(
-            *(task for task in exchange.switchboard._tasks if "end_record" in repr(task)), return_exceptions=True
+            *(task for task in exchange.switchboard._tasks if "Invitations._end" in repr(task)), return_exceptions=True
         )
         await asyncio.sleep(0)
     assert [line["event"] for line in logs] == ["background_work_failed"]

@@ -18,8 +18,8 @@ from antiphon.server.common import (
     Serving,
     envelope,
     find_call,
+    join_base,
     parse_id,
-    public_url,
     require_key,
 )
 from antiphon.server.openapi import JSON_BODY, START_CALL_BODY
@@ -57,9 +57,8 @@ async def calls_create(
         request, serving.config.limits.max_body_bytes, lambda body: parse_call_request(complete(body))
     )
     serving.readiness.require()
-    base = "ws" + public_url(request, serving.config).removeprefix("http")
-    call = await serving.switchboard.create(wanted, base, greeting_prompt=greeting_prompt)
-    return JSONResponse(_shown(serving, call), 201)
+    call = await serving.switchboard.create(wanted, greeting_prompt=greeting_prompt)
+    return JSONResponse(_shown(request, serving, call), 201)
 
 
 @router.get("")
@@ -97,13 +96,13 @@ async def calls_list(
         search=search,
     )
     page = await serving.store.calls.page(where, sort=sort, cursor=cursor, page_size=page_size)
-    return envelope(request, serving.config, page, lambda call: _shown(serving, call))
+    return envelope(request, serving.config, page, lambda call: _shown(request, serving, call))
 
 
 @router.get("/{call_id}")
-async def calls_retrieve(serving: Serving, call_id: str) -> dict[str, Any]:
+async def calls_retrieve(request: Request, serving: Serving, call_id: str) -> dict[str, Any]:
     """One call."""
-    return _shown(serving, await find_call(serving, call_id))
+    return _shown(request, serving, await find_call(serving, call_id))
 
 
 @router.delete("/{call_id}", status_code=204, response_class=Response)
@@ -143,9 +142,9 @@ async def _continuation(serving: Services, prior_call_id: UUID | None) -> Callab
     return lambda body: continued(body, prior.request, [message_json(message) for message in messages], state)
 
 
-def _shown(serving: Services, call: CallRecord) -> dict[str, Any]:
+def _shown(request: Request, serving: Services, call: CallRecord) -> dict[str, Any]:
     """The call, with its join URL for as long as that serves."""
-    return call_json(call, serving.switchboard.join_url(call.call_id))
+    return call_json(call, serving.switchboard.join_url(call, join_base(request, serving.config)))
 
 
 def _instant(name: str, text: str | None, otherwise: time) -> datetime | None:

@@ -48,6 +48,11 @@ def public_url(request: Request, config: Config) -> str:
     return f"{request.url.scheme}://{request.url.netloc}"
 
 
+def join_base(request: Request, config: Config) -> str:
+    """``ws(s)://host`` (and a path) as clients reach us: what join URLs begin with."""
+    return "ws" + public_url(request, config).removeprefix("http")
+
+
 def parse_id(text: str, what: str) -> str:
     """The id in its usual form. Raises ``NotFound`` for what cannot be one."""
     try:

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from antiphon.errors import FieldError, Forbidden, InvalidRequest, NotFound, WrongState
 from antiphon.server.body import parsed_body
 from antiphon.server.builtin_tools import BUILTIN_TOOLS, BUILTIN_TOOLS_BY_ID
-from antiphon.server.common import Cursor, PageSize, Serving, envelope, parse_id, require_key
+from antiphon.server.common import Cursor, PageSize, Serving, envelope, join_base, parse_id, require_key
 from antiphon.server.openapi import TOOL_BODY, TOOL_TRIAL_BODY
 from antiphon.server.ports import Services
 from antiphon.server.shapes import call_json, tool_json, tool_outcome_json
@@ -119,7 +119,7 @@ async def tools_history_list(
     page = await serving.store.tools.history(tool.tool_id, cursor=cursor, page_size=page_size)
 
     def shown(use: ToolUse) -> dict[str, Any]:
-        call = call_json(use.call, serving.switchboard.join_url(use.call.call_id))
+        call = call_json(use.call, serving.switchboard.join_url(use.call, join_base(request, serving.config)))
         return {"call": call, "errorCount": use.error_count}
 
     return envelope(request, serving.config, page, shown)

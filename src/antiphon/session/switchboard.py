@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
-import hmac
-import secrets
 from collections.abc import Coroutine
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -25,6 +22,7 @@ from antiphon.media.protocol import Medium
 from antiphon.session.assembly import engines_of, settings_of
 from antiphon.session.chronicle import LedgerChronicle, event_records, initial_messages
 from antiphon.session.data_connections import DataConnections
+from antiphon.session.invitations import Invitations, hash_token, read_secret
 from antiphon.session.load import Admission
 from antiphon.session.pacer import Pacer
 from antiphon.session.session import Session
@@ -42,10 +40,8 @@ from antiphon.wire.incoming import Incoming
 from antiphon.wire.medium import ServerWebSocketMedium
 from antiphon.wire.outgoing import WEBSOCKET_DEFAULTS
 
-TOKEN_BYTES = 32
 FLUSH_PATIENCE_S = 5.0
 SHUTDOWN_PATIENCE_S = 5.0
-EXPIRY_RETRY_S = 1.0
 
 _REFUSALS = {
     JoinClaim.UNKNOWN: (4404, "there is no such call"),
@@ -69,7 +65,7 @@ class JoinTicket:
 
 
 class Switchboard:
-    """Makes, joins and ends calls. One a process; ``run`` it for as long as calls are served."""
+    """Makes, joins and ends calls. One a process; ``worker`` is its number where several share a server's work."""
 
     def __init__(
         self,
@@ -82,6 +78,7 @@ class Switchboard:
         http: HttpCaller | None = None,
         data_connections: DataConnections | None = None,
         threads: ThreadSettings | None = None,
+        worker: int | None = None,
     ) -> None:
         self._engines = engines
         self._repositories = repositories
@@ -90,18 +87,18 @@ class Switchboard:
         self._turns = turns
         self._threads = threads or ThreadSettings()
         self._admission = admission
-        self._spool = Spool(recordings.parent / "live")
+        self._live = recordings.parent / "live"
+        self._spool = Spool(self._live if worker is None else _of_worker(self._live, worker))
         self._pacer = Pacer()
         self._sessions: dict[str, Session] = {}
         self._joining: set[str] = set()
-        self._join_urls: dict[str, str] = {}
-        self._unprompted: set[str] = set()
-        self._timeouts: dict[str, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._http = http or HttpCaller()
         self._data_connections = data_connections or DataConnections()
         self._toolbox = Toolbox(repositories, self._http, self._spawn)
         self._voices = Voices(engines, self._http)
+        self.invitations = Invitations(repositories.calls, read_secret(recordings.parent), self._spawn)
+        self.invitations.on_gone = self._toolbox.forget
         self._closing = False
         self._empty = asyncio.Event()
         self._empty.set()
@@ -113,20 +110,29 @@ class Switchboard:
 
     # Life of the process
 
-    async def start(self) -> None:
-        """End what a former process left behind, and begin to pace."""
-        await self._spool.recover(self._ledger)
-        for call in await self._repositories.calls.end_abandoned(_now()):
-            _log.warning("call_was_abandoned", call_id=call.call_id)
+    async def start(self, *, first: bool = True) -> None:
+        """Begin to pace. The ``first`` process of a server ends what a former one left behind."""
+        if first:
+            for folder in (self._live, *self._live.glob("w*/")):
+                await Spool(folder).recover(self._ledger)
+            for call in await self._repositories.calls.end_abandoned(_now()):
+                _log.warning("call_was_abandoned", call_id=call.call_id)
         self._spawn(self._pacer.run())
+
+    async def bury(self, worker: int) -> None:
+        """A worker is gone: end its calls on record, and take over those that wait for their join."""
+        await Spool(_of_worker(self._live, worker)).recover(self._ledger)
+        for call in await self._repositories.calls.end_calls_of(worker, _now()):
+            _log.warning("call_was_abandoned", call_id=call.call_id)
+        for call in await self._repositories.calls.adopt(worker, _now()):
+            self.invitations.expect(call)
 
     async def stop(self) -> None:
         """End all live calls and wait for their records to be whole."""
         self._closing = self._admission.closed = True
         for session in list(self._sessions.values()):
             self._stop(session)
-        for timeout in self._timeouts.values():
-            timeout.cancel()
+        self.invitations.close()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._empty.wait(), SHUTDOWN_PATIENCE_S)
         for task in list(self._tasks):
@@ -141,8 +147,8 @@ class Switchboard:
 
     # Making calls
 
-    async def create(self, request: CallRequest, join_base_url: str, *, greeting_prompt: bool = True) -> CallRecord:
-        """Make a call. ``join_base_url``: ``ws(s)://host[:port]`` as the client reaches us.
+    async def create(self, request: CallRequest, *, greeting_prompt: bool = True) -> CallRecord:
+        """Make a call; :meth:`join_url` tells where it is joined.
 
         Without ``greeting_prompt`` a generated greeting is made from the system prompt and the initial messages
         alone; with it the model is nudged to greet where nothing there asks for an answer.
@@ -152,69 +158,50 @@ class Switchboard:
             Overloaded: there is no room for another call.
 
         """
-        self._admission.check(asyncio.get_running_loop().time(), self._taken, len(self._join_urls))
+        self._admission.check(asyncio.get_running_loop().time(), self.taken, len(self.invitations))
         self._engines.model(request.model or self._engines.default_model)
         voice = self._voices.choose(VoiceChoice.of(request))
         _check_medium(request)
-        tools = await self._toolbox.select(request)
+        durable_tools = await self._toolbox.durable(request)
+        tools = await self._toolbox.select(request, durable_tools)
         now = _now()
-        token = secrets.token_urlsafe(TOKEN_BYTES)
         call_id, stage_id = new_id(), new_id()
         call = CallRecord(
             call_id=call_id,
             created=now,
             request=request.to_json(),
             model=request.model or self._engines.default_model,
-            join_token_hash=_hash(token),
+            join_token_hash=hash_token(self.invitations.token(call_id)),
             join_deadline=now + timedelta(seconds=request.join_timeout),
             voice=voice.name,
             voice_id=voice.voice_id,
             recording_enabled=request.recording_enabled,
             current_stage_id=stage_id,
+            greeting_prompt=greeting_prompt,
+            durable_tools=durable_tools or None,
         )
         stage = StageRecord(stage_id, call_id, 0, now, call.model, request.to_json())
         first = initial_messages(request, call_id, stage_id)
         await self._repositories.calls.create(call, [stage], first, tool_records(call_id, stage_id, tools))
         await self._repositories.events.append(event_records(call_id, stage_id, voice.notes))
         self._toolbox.keep(call_id, tools)
-        self._join_urls[call_id] = f"{join_base_url}/api/calls/{call_id}/join?token={token}"
-        self._timeouts[call_id] = asyncio.get_running_loop().call_later(request.join_timeout, self._expire, call_id)
-        if not greeting_prompt:
-            self._unprompted.add(call_id)
+        self.invitations.expect(call)
         metrics.CALLS_CREATED.inc()
         return call
 
-    def join_url(self, call_id: str) -> str | None:
-        """The call's join URL, for as long as it serves."""
-        return self._join_urls.get(call_id)
-
-    def _expire(self, call_id: str) -> None:
-        if call_id in self._joining:  # the store is deciding who was first
-            self._timeouts[call_id] = asyncio.get_running_loop().call_later(EXPIRY_RETRY_S, self._expire, call_id)
-            return
-        self._forget_join(call_id)
-        self._unprompted.discard(call_id)
-        self._toolbox.forget(call_id)
-        self._spawn(self._end_record(call_id, EndReason.UNJOINED))
-
-    def _knows(self, call_id: str, token: str) -> bool:
-        url = self._join_urls.get(call_id)
-        return url is not None and hmac.compare_digest(url.partition("token=")[2].encode(), token.encode())
-
-    def _forget_join(self, call_id: str) -> None:
-        self._join_urls.pop(call_id, None)
-        if (timeout := self._timeouts.pop(call_id, None)) is not None:
-            timeout.cancel()
+    def join_url(self, call: CallRecord, base: str) -> str | None:
+        """The call's join URL, for as long as it serves. ``base``: ``ws(s)://host[:port]`` as the client reaches us."""
+        return self.invitations.join_url(call, base)
 
     # Joining
 
     async def join(self, call_id: str, token: str, client_version: str | None) -> JoinTicket:
         """Use a join URL. Raises :class:`JoinRefused` with a close code and a reason."""
         try:
-            self._admission.check_place(self._taken)
+            self._admission.check_place(self.taken)
         except Overloaded as error:
             raise self._refuse(1013, error.detail) from None
-        if call_id in self._joining or not self._knows(call_id, token):
+        if call_id in self._joining or not self.invitations.is_token(call_id, token):
             return await self._claim(call_id, token, client_version)
         # The place is taken from here on: many who come at once would all find the last one free.
         self._joining.add(call_id)
@@ -225,14 +212,15 @@ class Switchboard:
             raise
 
     async def _claim(self, call_id: str, token: str, client_version: str | None) -> JoinTicket:
-        claim = await self._repositories.calls.claim_join(call_id, _hash(token), _now())
+        claim = await self._repositories.calls.claim_join(call_id, hash_token(token), _now())
         if claim is not JoinClaim.JOINED:
             raise self._refuse(*_REFUSALS[claim])
-        self._forget_join(call_id)
+        self.invitations.used(call_id)
         call = await self._repositories.calls.get(call_id)
         if call is None:
             raise self._refuse(*_REFUSALS[JoinClaim.UNKNOWN])
         request = parse_call_request(call.request)
+        await self._toolbox.recall(call, request)
         medium = request.medium.server_web_socket
         if medium is None:
             await self._end_record(call_id, EndReason.UNJOINED)
@@ -247,7 +235,6 @@ class Switchboard:
         reason = EndReason.SYSTEM_ERROR
         try:
             session = self._session(ticket, medium)
-            self._unprompted.discard(call.call_id)
             self._sessions[call.call_id] = session
             self._admission.load.call_began(asyncio.get_running_loop().time())
             self._empty.clear()
@@ -267,9 +254,7 @@ class Switchboard:
         call, request = ticket.call, ticket.request
         engines = engines_of(self._engines, call, self._voices.speaker(call.call_id, VoiceChoice.of(request)))
         tools = self._toolbox.take(call, request.metadata)
-        settings = settings_of(
-            call, request, engines, self._turns, medium.output_rate, prompted=call.call_id not in self._unprompted
-        )
+        settings = settings_of(call, request, engines, self._turns, medium.output_rate, prompted=call.greeting_prompt)
         switched = switches(request)
         settings = replace(
             settings,
@@ -335,7 +320,8 @@ class Switchboard:
     # Small things
 
     @property
-    def _taken(self) -> int:
+    def taken(self) -> int:
+        """Calls being served or joined now."""
         return len(self._sessions) + len(self._joining)
 
     async def _end_record(self, call_id: str, reason: EndReason) -> None:
@@ -369,8 +355,8 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _hash(token: str) -> str:
-    return hashlib.sha256(token.encode(errors="surrogateescape")).hexdigest()
+def _of_worker(folder: Path, worker: int) -> Path:
+    return folder / f"w{worker}"
 
 
 def _check_medium(request: CallRequest) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from antiphon.session.parts import CallTools
-from antiphon.store.records import CallRecord, CallToolRecord, ToolRecord, new_id
+from antiphon.store.records import CallRecord, CallToolRecord, Json, ToolRecord, new_id
 from antiphon.store.repositories import Repositories
 from antiphon.tools.definition import CallTool
 from antiphon.tools.http import HttpCaller
@@ -31,17 +31,32 @@ class Toolbox:
         self._spawn = spawn
         self._waiting: dict[str, tuple[CallTool, ...]] = {}
 
-    async def select(self, request: CallRequest) -> tuple[CallTool, ...]:
-        """The tools that ``request`` asks for. Raises :class:`InvalidRequest` naming what is wrong."""
+    async def durable(self, request: CallRequest) -> Json:
+        """The durable tools among those that ``request`` selects, as a call's record keeps them."""
+        kept: Json = {}
+        for place, item in enumerate(request.selected_tools):
+            if item.temporary_tool is None and (found := await self._find(item.tool_id, item.tool_name)) is not None:
+                kept[str(place)] = {"toolId": found.tool_id, "definition": found.definition}
+        return kept
+
+    async def select(self, request: CallRequest, durable: Json | None = None) -> tuple[CallTool, ...]:
+        """The tools that ``request`` asks for; ``durable`` ones are looked up where they are not given.
+
+        Raises:
+            InvalidRequest: a tool is wrong; it is named.
+
+        """
         selected = [to_selected(item) for item in request.selected_tools]
-        durable: dict[tuple[str | None, str | None], DurableTool] = {}
-        for item in selected:
-            if item.temporary is None and (found := await self._durable(item.tool_id, item.tool_name)) is not None:
-                durable[item.tool_id, item.tool_name] = found
         if not selected:
             return ()
+        kept = await self.durable(request) if durable is None else durable
+        found = {
+            (item.tool_id, item.tool_name): _durable(kept[str(place)])
+            for place, item in enumerate(selected)
+            if str(place) in kept
+        }
         # Checking large schemas takes up to a second, in which live calls go on.
-        return await asyncio.to_thread(select, selected, lambda tool_id, name: durable.get((tool_id, name)))
+        return await asyncio.to_thread(select, selected, lambda tool_id, name: found.get((tool_id, name)))
 
     def keep(self, call_id: str, tools: tuple[CallTool, ...]) -> None:
         """Hold the tools of a call that waits for its join: durable ones stay as they were at its creation."""
@@ -52,20 +67,24 @@ class Toolbox:
         """Nobody joined it."""
         self._waiting.pop(call_id, None)
 
+    async def recall(self, call: CallRecord, request: CallRequest) -> None:
+        """Hold the tools of a call that another process created."""
+        if call.call_id not in self._waiting:
+            self.keep(call.call_id, await self.select(request, call.durable_tools or {}))
+
     def take(self, call: CallRecord, metadata: dict[str, str]) -> CallTools:
         """The tools of a call that is served now."""
         tools = self._waiting.pop(call.call_id, ())
         return CallTools(tools, self._http, self._spawn, call.current_stage_id or "", metadata)
 
-    async def _durable(self, tool_id: str | None, name: str | None) -> DurableTool | None:
-        record: ToolRecord | None = None
+    async def _find(self, tool_id: str | None, name: str | None) -> ToolRecord | None:
         if tool_id is not None:
-            record = await self._repositories.tools.get(tool_id)
-        elif name is not None:
-            record = await self._repositories.tools.by_name(name)
-        if record is None:
-            return None
-        return DurableTool(record.tool_id, to_definition(ToolDefinition.model_validate(record.definition)))
+            return await self._repositories.tools.get(tool_id)
+        return None if name is None else await self._repositories.tools.by_name(name)
+
+
+def _durable(kept: Json) -> DurableTool:
+    return DurableTool(kept["toolId"], to_definition(ToolDefinition.model_validate(kept["definition"])))
 
 
 def tool_records(call_id: str, stage_id: str, tools: tuple[CallTool, ...]) -> list[CallToolRecord]:
