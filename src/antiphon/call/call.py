@@ -19,7 +19,7 @@ from antiphon.call.agenda import Line
 from antiphon.call.caller import Caller
 from antiphon.call.conversation import Conversation
 from antiphon.call.ends import EndReason
-from antiphon.call.history import KeptMessage
+from antiphon.call.history import History, KeptMessage
 from antiphon.call.messages import AgentState, CallStarted, Debug, Pong, Severity
 from antiphon.call.post import Post
 from antiphon.call.settings import CallSettings
@@ -56,6 +56,11 @@ class Call:
     def messages(self) -> tuple[KeptMessage, ...]:
         """What has been said and heard, by ordinal."""
         return self._talk.history.messages
+
+    @property
+    def history(self) -> History:
+        """What the agent knows of the conversation, to be looked at."""
+        return self._talk.history
 
     @property
     def call_state(self) -> Mapping[str, Any]:

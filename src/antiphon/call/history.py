@@ -104,6 +104,16 @@ class History:
         self.version += 1
 
     @property
+    def brought(self) -> tuple[ChatMessage, ...]:
+        """What the stage began with, before anything was said in it."""
+        return self._initial
+
+    @property
+    def remembered(self) -> tuple[KeptMessage, ...]:
+        """What was said since, by ordinal."""
+        return tuple(self._remembered)
+
+    @property
     def _remembered(self) -> list[KeptMessage]:
         """What the stage has of what was said."""
         return [message for message in self._messages if message.ordinal >= self._goes_back_to]

@@ -305,7 +305,10 @@ class Session:
     def _facts(self, thread: str) -> CallFacts:
         """What automatic parameters of tools are filled from that ``thread`` uses."""
         tools, threads, is_main = self._tools, self._core.threads, thread == MAIN_THREAD
-        said = list(map(message_json, self._core.messages)) if is_main else chat_json(threads.chat_of(thread))
+        if is_main:
+            said = [*chat_json(self._core.history.brought), *map(message_json, self._core.history.remembered)]
+        else:
+            said = chat_json(threads.chat_of(thread))
         return CallFacts(
             self._settings.call_id,
             tools.stage_id if tools else "",

@@ -33,7 +33,7 @@ _CHAT_ROLES = {"user": "MESSAGE_ROLE_USER", "assistant": "MESSAGE_ROLE_AGENT"}
 
 
 def chat_json(messages: Iterable[ChatMessage]) -> list[dict[str, Any]]:
-    """A side thread's conversation in the same shape; all of it is text."""
+    """A conversation as models see it in the same shape; all of it is text."""
     shown: list[dict[str, Any]] = []
     names: dict[str, str] = {}
     for message in messages:
