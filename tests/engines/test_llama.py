@@ -20,7 +20,7 @@ from antiphon.call.history import ChatMessage, Prompt
 from antiphon.call.tools import ToolRequest, ToolSpec
 from antiphon.engines import weights
 from antiphon.engines.llama import LlamaModel
-from antiphon.engines.protocols import TextDelta, ToolCall, Usage
+from antiphon.engines.protocols import Alive, TextDelta, ToolCall, Usage
 from antiphon.errors import EngineError, ModelCorrupt, ModelMissing
 
 pytestmark = pytest.mark.models
@@ -94,6 +94,14 @@ async def test_a_conversation_of_three_turns_reads_only_what_is_new(model: Llama
     assert (await answer(model, ask("turns", hello)))[0] == first
 
 
+async def test_it_gives_signs_of_life_while_it_reads(model: LlamaModel) -> None:
+    async with aclosing(model.generate(ask("long", "Bread is good. " * 80))) as reply:  # type: ignore[type-var]
+        signs = 0
+        while await anext(reply) == Alive():
+            signs += 1
+    assert signs >= 4  # one for every 64 tokens
+
+
 async def test_priming_reads_ahead(model: LlamaModel) -> None:
     await model.prime(ask("primed", "I would like to know when you"))
     _, usage = await answer(model, ask("primed", "I would like to know when you open in the morning."))
@@ -116,7 +124,9 @@ async def test_priming_gives_way_and_is_taken_up_again(model: LlamaModel) -> Non
     priming = asyncio.ensure_future(model.prime(long))
     await begun(model, "patient", priming)
     async with aclosing(model.generate(ask("urgent", "Are you open today?"))) as reply:  # type: ignore[type-var]
-        assert isinstance(await anext(reply), TextDelta)
+        while (item := await anext(reply)) == Alive():
+            pass
+        assert isinstance(item, TextDelta)
         assert not priming.done()
     await priming
     _, usage = await answer(model, long)
@@ -207,7 +217,8 @@ async def test_a_tool_is_used_where_one_is_needed_and_its_result_is_told(model: 
 
 
 async def test_words_are_said_at_once_where_no_tool_is_needed(model: LlamaModel) -> None:
-    items = [item async for item in model.generate(replace(ask("words", "When do you close today?"), tools=TOOLS))]
+    asked = replace(ask("words", "When do you close today?"), tools=TOOLS)
+    items = [item async for item in model.generate(asked) if item != Alive()]
     assert all(isinstance(item, TextDelta) for item in items[:-1])
     assert len(items) > 3
     text = "".join(item.text for item in items if isinstance(item, TextDelta))

@@ -11,7 +11,7 @@ import pytest
 from antiphon.call.history import ChatMessage, Prompt
 from antiphon.call.tools import ToolRequest, ToolSpec
 from antiphon.engines.openai_model import OpenAIModel
-from antiphon.engines.protocols import Generated, TextDelta, ToolCall, Usage
+from antiphon.engines.protocols import Alive, Generated, TextDelta, ToolCall, Usage
 from antiphon.engines.settings import OpenAIModelSettings
 from antiphon.errors import EngineError
 from tests.support.openai_server import OpenAIServer
@@ -38,7 +38,8 @@ async def model(server: OpenAIServer) -> AsyncIterator[OpenAIModel]:
 
 
 async def generated(model: OpenAIModel, prompt: Prompt = PROMPT) -> list[Generated]:
-    return [item async for item in model.generate(prompt)]
+    """All that came but mere signs of life."""
+    return [item async for item in model.generate(prompt) if item != Alive()]
 
 
 def piece(**fields: Any) -> dict[str, Any]:

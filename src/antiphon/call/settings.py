@@ -85,7 +85,7 @@ class TurnSettings:
     judgement_patience_s: float = 0.25
     """Longest wait, beyond the endpoint delay, for an opinion that has not come."""
 
-    first_words_patience_s: float = 8.0
+    first_words_patience_s: float = 10.0
     """Longest wait for engines that give no sign of life before a reply can be heard."""
 
     first_sound_patience_s: float = 60.0

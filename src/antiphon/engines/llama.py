@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 from antiphon.call.history import Prompt
 from antiphon.engines.llama_server import ContextExceeded, LlamaServer
 from antiphon.engines.llama_slots import Slots, Window
-from antiphon.engines.protocols import Generated, Samples, TextDelta, Usage
+from antiphon.engines.protocols import Alive, Generated, Samples, TextDelta, Usage
 from antiphon.engines.tool_grammar import grammar
 from antiphon.engines.tool_prompt import CallReader, as_text, usable
 from antiphon.errors import AntiphonError, EngineError
@@ -58,11 +58,14 @@ class _Run:
             self.loop.call_soon_threadsafe(self.items.put_nowait, item)
 
     def deliver(self, chunk: dict[str, Any]) -> bool:
-        """Take one chunk of the stream; True to stop."""
+        """Take one chunk of the stream; True to stop. There is one for every batch of the prompt, and every token."""
         if not self.stopped.is_set():
+            if "prompt_progress" in chunk:
+                self.put(Alive())
             for choice in chunk.get("choices") or ():
                 if text := choice.get("delta", {}).get("content"):
-                    for item in [TextDelta(text)] if self.grammar is None else self.reader.feed(text):
+                    items = [TextDelta(text)] if self.grammar is None else self.reader.feed(text)
+                    for item in items or [Alive()]:  # amid a tool call there is nothing to show
                         self.put(item)
                 if choice.get("finish_reason"):
                     for item in self.reader.finish():

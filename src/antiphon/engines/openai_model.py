@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import base64
 from collections.abc import AsyncIterator
-from typing import Any, cast
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
-import openai
-from openai import AsyncStream
-from openai.types.chat import ChatCompletionChunk
+import aiohttp
 
 from antiphon.call.history import Prompt
-from antiphon.engines.openai_client import Connection
+from antiphon.engines.openai_client import Connection, Refused, events
 from antiphon.engines.openai_transcriber import wav
-from antiphon.engines.protocols import Generated, Samples, TextDelta, Usage
+from antiphon.engines.protocols import Alive, Generated, Samples, TextDelta, Usage
 from antiphon.engines.settings import OpenAIModelSettings
 from antiphon.engines.tool_messages import ToolCallAssembly, function_messages, function_tools
 
@@ -35,19 +34,16 @@ class OpenAIModel:
         assembly = ToolCallAssembly(prompt.tools)
         finished = False
         with self._connection.failures():
-            stream = await self._open(prompt, audio if self.audio_input else None)
-            try:
-                async for chunk in stream:
-                    if chunk.usage is not None:
-                        usage = _usage(chunk)
-                    for choice in chunk.choices[:1]:
-                        if choice.delta.content:
-                            yield TextDelta(choice.delta.content)
-                        for piece in choice.delta.tool_calls or ():
-                            assembly.add(piece.to_dict(warnings=False))
-                        finished = finished or choice.finish_reason is not None
-            finally:
-                await stream.close()
+            async with self._open(prompt, audio if self.audio_input else None) as response:
+                async for chunk in events(response):
+                    usage = _usage(chunk) or usage
+                    for choice in (chunk.get("choices") or ())[:1]:
+                        delta = choice.get("delta") or {}
+                        # Without words it begins, thinks, or writes a tool call.
+                        yield TextDelta(_text(delta["content"])) if delta.get("content") else Alive()
+                        for piece in delta.get("tool_calls") or ():
+                            assembly.add(piece)
+                        finished = finished or choice.get("finish_reason") is not None
         if not finished:
             raise self._connection.failure("ended its answer before its end")
         for call in assembly.calls():
@@ -61,35 +57,38 @@ class OpenAIModel:
         """Close all connections."""
         await self._connection.aclose()
 
-    async def _open(self, prompt: Prompt, audio: Samples | None) -> AsyncStream[ChatCompletionChunk]:
+    @asynccontextmanager
+    async def _open(self, prompt: Prompt, audio: Samples | None) -> AsyncIterator[aiohttp.ClientResponse]:
         request: dict[str, Any] = {
             "model": self._settings.model,
             "messages": chat_messages(prompt, audio),
             "temperature": prompt.temperature,
-            "max_tokens": self._settings.max_tokens,
+            "max_tokens": min(self._settings.max_tokens, prompt.output_tokens or self._settings.max_tokens),
             "stream": True,
         }
-        if not prompt.tools:
-            return await self._create(request)
-        try:
-            return await self._create({**request, "tools": function_tools(prompt.tools)})
-        except openai.APIStatusError as error:
-            if error.status_code in _REFUSALS and "tool" in error.message.lower():
-                what = f"refuses the call's tools (it answered {error.status_code}): its model has to be one with tools"
-                raise self._connection.failure(what, retryable=False) from None
-            raise
+        if prompt.tools:
+            request["tools"] = function_tools(prompt.tools)
+        async with AsyncExitStack() as stack:
+            try:
+                response = await self._create(stack, request)
+            except Refused as error:
+                if prompt.tools and error.status in _REFUSALS and "tool" in error.text.lower():
+                    what = f"refuses the call's tools (it answered {error.status}): its model has to be one with tools"
+                    raise self._connection.failure(what, retryable=False) from None
+                raise
+            yield response
 
-    async def _create(self, request: dict[str, Any]) -> AsyncStream[ChatCompletionChunk]:
-        create = self._connection.client.chat.completions.create
+    async def _create(self, stack: AsyncExitStack, request: dict[str, Any]) -> aiohttp.ClientResponse:
+        post = self._connection.post
         if self._asks_usage:
             try:
-                stream = await create(**request, stream_options={"include_usage": True})
-                return cast(AsyncStream[ChatCompletionChunk], stream)
-            except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
-                if "stream_options" not in error.message:
+                told = {**request, "stream_options": {"include_usage": True}}
+                return await stack.enter_async_context(post("chat/completions", json=told))
+            except Refused as error:
+                if error.status not in (400, 422) or "stream_options" not in error.text:
                     raise
                 self._asks_usage = False  # an older server: it does without
-        return cast(AsyncStream[ChatCompletionChunk], await create(**request))
+        return await stack.enter_async_context(post("chat/completions", json=request))
 
 
 def chat_messages(prompt: Prompt, audio: Samples | None) -> list[dict[str, Any]]:
@@ -110,11 +109,18 @@ def chat_messages(prompt: Prompt, audio: Samples | None) -> list[dict[str, Any]]
     return messages
 
 
-def _usage(chunk: ChatCompletionChunk) -> Usage:
-    assert chunk.usage is not None
-    details = chunk.usage.prompt_tokens_details
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("words that are no string")
+    return value
+
+
+def _usage(chunk: dict[str, Any]) -> Usage | None:
+    usage = chunk.get("usage")
+    if not usage:
+        return None
     return Usage(
-        prompt_tokens=chunk.usage.prompt_tokens,
-        cached_tokens=(details.cached_tokens or 0) if details is not None else 0,
-        completion_tokens=chunk.usage.completion_tokens,
+        prompt_tokens=int(usage.get("prompt_tokens") or 0),
+        cached_tokens=int((usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0),
+        completion_tokens=int(usage.get("completion_tokens") or 0),
     )
