@@ -62,6 +62,7 @@ class Caller:
         self._message = {"antiphon": self._antiphon, "pipecat": self._pipecat, "echo": self._echo}[kind]
         self._onsets = [(u.start * PACKET + u.clip.onset) // PACKET for u in utterances]
         self._next = 0
+        self._speaks_until = 0.0
 
     async def join(self, url: str) -> None:
         """Open the connection. Raises :class:`ConnectionError` or :class:`TimeoutError`."""
@@ -87,8 +88,8 @@ class Caller:
         heard.began_at = self.started + (utterance.start * PACKET + utterance.clip.onset) / RATE
         left = FRAMES_A_REPLY - self.account.next_position
         heard.over = left > WORTH_CUTTING and self.players[1].playing(heard.began_at)
-        if heard.over:
-            self.account.excuse()
+        self.account.excuse()
+        self._speaks_until = self.due(utterance.end)
 
     def _antiphon(self, opcode: int, payload: bytes, at: float) -> None:
         if opcode == BINARY:
@@ -111,6 +112,8 @@ class Caller:
             begins = self.account.take(reply, position)
             if begins:
                 self.replies.first.append((reply % REPLIES_A_CALL, at))
+                if at < self._speaks_until:  # it came too late, and need not go on
+                    self.account.excuse()
             self.replies.last_frame_at = at
             for player in self.players:
                 player.push(at, begins)

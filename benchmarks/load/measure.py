@@ -24,10 +24,10 @@ def family(pid: int) -> list[int]:
     return found
 
 
-def cpu_s(pid: int) -> float:
-    """Processor time of the process and its descendants so far, all threads, user and kernel."""
+def cpu_s(*pids: int) -> float:
+    """Processor time of the processes so far, all threads, user and kernel."""
     total = 0
-    for member in family(pid):
+    for member in pids:
         try:
             fields = Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
         except OSError:
@@ -70,7 +70,7 @@ class Usage:
     @classmethod
     def now(cls, at: float, server: int, load: tuple[int, ...], cores: tuple[int, int]) -> Usage:
         """Ask the kernel. ``cores``: the server's and the load's."""
-        return cls(at, cpu_s(server), sum(map(cpu_s, load)), busy_s(cores[0]), busy_s(cores[1]))
+        return cls(at, cpu_s(*family(server)), cpu_s(*load), busy_s(cores[0]), busy_s(cores[1]))
 
 
 def loop_buckets(metrics: str) -> dict[float, float]:

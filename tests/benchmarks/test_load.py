@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
-from load import report, servers
+from load import measure, report, servers
 from load.activity import FRAME, Activity, weights
 from load.analysis import turn_over
 from load.clips import PACKET, RATE, Clip, Clips, shipped
@@ -98,3 +99,9 @@ def test_the_scores_of_a_clip_find_its_end() -> None:
     assert found is not None
     assert 0.2 < found[0] * FRAME / RATE - (1 + clip.samples.size / RATE) < 0.8
     assert clip.packets == -(-clip.samples.size // PACKET)
+
+
+def test_the_load_is_not_charged_with_what_the_server_does() -> None:
+    own = measure.cpu_s(os.getpid())
+    assert measure.cpu_s(*measure.family(os.getpid())) >= own
+    assert own <= time.process_time() + 0.05
