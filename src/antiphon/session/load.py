@@ -7,6 +7,7 @@ A call that is let in costs nothing yet; what it is going to cost is foreseen fr
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
 
@@ -37,12 +38,42 @@ class LoadLimits:
     late_s: float = 0.04
     call_cost: float = 0.01
 
+    def refusal(self, reading: Reading, expected: int) -> str | None:
+        """Why one more call would be too much for a process; ``None``: there is room.
+
+        ``expected``: calls that were let in, have not begun, and are likely to begin there.
+        """
+        if not reading.live and not expected:
+            return None  # nobody would be hurt
+        settled = reading.live - reading.settling
+        cost = reading.busy / settled if settled >= CALLS_TO_LEARN_FROM else self.call_cost
+        if reading.busy + cost * (reading.settling + expected + 1) > self.busy:
+            return f"the server is at {reading.busy:.0%} of what it can do for {reading.live} calls"
+        if reading.late_s > self.late_s:
+            return f"the server is late by {reading.late_s * 1000:.0f} ms"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a process carries at a moment, and what it makes of it.
+
+    ``live``: calls being served, ``settling`` of them not for long; ``expected``: calls that were let in there and
+    have not begun. ``busy``: share of its event loop's time; ``late_s``: how late that is, once in a hundred times.
+    """
+
+    live: int
+    settling: int
+    expected: int
+    busy: float
+    late_s: float
+
 
 class Load:
     """Fed by whoever wakes regularly; asked before a call is let in. All times are seconds on one clock."""
 
     def __init__(self, limits: LoadLimits | None = None) -> None:
-        self._limits = limits or LoadLimits()
+        self.limits = limits or LoadLimits()
         self._busy = 0.0
         self._sampled: tuple[float, float] | None = None
         self._late: deque[tuple[float, float]] = deque()
@@ -76,44 +107,46 @@ class Load:
         lates = sorted(late for _, late in self._late)
         return lates[-1 - max(1, len(lates) // 100)]
 
-    def refusal(self, now: float, live: int, expected: int) -> str | None:
-        """Why one more call would be too much; ``None``: there is room.
-
-        ``live``: calls being served; ``expected``: calls that were let in and have not begun.
-        """
+    def reading(self, now: float, live: int, expected: int) -> Reading:
+        """All of it at this moment; for ``live`` and ``expected`` see :class:`Reading`."""
         while self._began and self._began[0] < now - SETTLING_S:
             self._began.popleft()
-        if not live and not expected:
-            return None  # nobody would be hurt
-        settled = live - len(self._began)
-        learned = settled >= CALLS_TO_LEARN_FROM
-        cost = self._busy / settled if learned else self._limits.call_cost
-        foreseen = self._busy + cost * (len(self._began) + expected + 1)
-        if foreseen > self._limits.busy:
-            return f"the server is at {self._busy:.0%} of what it can do for {live} calls"
-        if (late_s := self.late_s()) > self._limits.late_s:
-            return f"the server is late by {late_s * 1000:.0f} ms"
-        return None
+        return Reading(live, len(self._began), expected, self._busy, self.late_s())
+
+    def refusal(self, now: float, live: int, expected: int) -> str | None:
+        """Why one more call would be too much for this process; ``None``: there is room."""
+        return self.limits.refusal(self.reading(now, live, expected), expected)
 
 
 class Admission:
-    """Decides whether one more call is let in. ``most``: live calls, whatever they cost."""
+    """Decides whether one more call is let in. ``most``: live calls of the whole server, whatever they cost."""
 
     def __init__(self, most: int, load: Load | None = None) -> None:
         self._most = most
         self.load = load or Load()
         self.closed = False
         """The server is stopping."""
+        self.peers: tuple[Reading, ...] = ()
+        """The other processes that share this server's work and are ready for calls, as they were a moment ago."""
 
     def check_place(self, live: int) -> None:
         """A call that was let in wants to begin. Raises :class:`Overloaded`."""
         if self.closed:
             raise Overloaded("the server is stopping")
-        if live >= self._most:
+        if live + sum(peer.live for peer in self.peers) >= self._most:
             raise Overloaded(f"all {self._most} places for calls are taken")
 
     def check(self, now: float, live: int, expected: int) -> None:
-        """A new call is wanted. Raises :class:`Overloaded`. For ``live`` and ``expected`` see :class:`Load`."""
+        """A new call is wanted; for ``live`` and ``expected`` see :class:`Reading`.
+
+        Raises:
+            Overloaded: it would be too much, for every process of the server.
+
+        """
         self.check_place(live)
-        if (why := self.load.refusal(now, live, expected)) is not None:
+        # Nobody knows yet which process the calls that are expected will be joined at.
+        expected += sum(peer.expected for peer in self.peers)
+        share = math.ceil(expected / (1 + len(self.peers)))
+        why = self.load.limits.refusal(self.load.reading(now, live, share), share)
+        if why is not None and all(self.load.limits.refusal(peer, share) for peer in self.peers):
             raise Overloaded(f"{why}; a new call would harm them")
