@@ -43,17 +43,18 @@ class OpenAISpeaker:
         if not text.strip():
             return
         with self._connection.failures():
-            async with self._connection.client.audio.speech.with_streaming_response.create(
-                model=self._settings.model,
-                voice=self._settings.voice,
-                input=text,
-                response_format="pcm",
-                extra_body=self._fields or None,
-            ) as response:
+            body = {
+                "model": self._settings.model,
+                "voice": self._settings.voice,
+                "input": text,
+                "response_format": "pcm",
+                **self._fields,
+            }
+            async with self._connection.post("audio/speech", json=body) as response:
                 if response.headers.get("content-type", "").startswith(_NOT_SOUND):
                     raise self._connection.failure("answered with text where sound was asked for", retryable=False)
                 odd, heard = b"", False
-                async for data in response.iter_bytes():
+                async for data in response.content.iter_any():
                     data = odd + data
                     if not heard and data.startswith(b"RIFF"):
                         raise self._connection.failure("answered with WAV where raw PCM was asked for", retryable=False)

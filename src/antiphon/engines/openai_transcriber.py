@@ -8,10 +8,10 @@ import json
 import wave
 from dataclasses import dataclass
 
+import aiohttp
 import numpy as np
-import openai
 
-from antiphon.engines.openai_client import Connection
+from antiphon.engines.openai_client import Connection, Refused
 from antiphon.engines.protocols import LISTENING_RATE, Samples
 from antiphon.engines.settings import OpenAITranscriberSettings
 
@@ -51,8 +51,8 @@ class OpenAITranscriber:
             told = None if language in self._refused else language
             try:
                 content = await self._ask(samples, told)
-            except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
-                if told is None or "language" not in error.message.lower():
+            except Refused as error:
+                if told is None or error.status not in (400, 422) or "language" not in error.text.lower():
                     raise
                 self._refused.add(told)  # a hint must not cost the words
                 content = await self._ask(samples, None)
@@ -62,14 +62,14 @@ class OpenAITranscriber:
             return text.strip()
 
     async def _ask(self, samples: Samples, language: str | None) -> bytes:
-        response = await self._connection.client.audio.transcriptions.with_raw_response.create(
-            file=("utterance.wav", wav(samples), "audio/wav"),
-            model=self._model,
-            response_format="json",
-            temperature=0,
-            language=language or openai.omit,
-        )
-        return response.content
+        form = aiohttp.FormData()
+        form.add_field("file", wav(samples), filename="utterance.wav", content_type="audio/wav")
+        fields = {"model": self._model, "response_format": "json", "temperature": "0", "language": language}
+        for name, value in fields.items():
+            if value:
+                form.add_field(name, value)
+        async with self._connection.post("audio/transcriptions", data=form) as response:
+            return await response.read()
 
     async def aclose(self) -> None:
         """Close all connections."""
