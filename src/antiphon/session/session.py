@@ -17,6 +17,8 @@ from antiphon.call.call import Call
 from antiphon.call.ends import EndReason
 from antiphon.call.settings import CallSettings
 from antiphon.call.tools import MAIN_THREAD, ToolOutcome
+from antiphon.engines.candidates import FellBack
+from antiphon.engines.fallback import for_call
 from antiphon.media.protocol import Medium
 from antiphon.session.asides import Asides
 from antiphon.session.data_connections import CallDataConnection
@@ -84,8 +86,9 @@ class Session:
             self._break,
             lambda: medium.backed_up,
         )
+        transcriber = for_call(engines.transcriber, self._transcriber_fell_back)
         self._listener = Listener(
-            medium.input_rate, engines.voice_activity, engines.transcriber, settings.language, self._scored
+            medium.input_rate, engines.voice_activity, transcriber, settings.language, self._scored
         )
         self._responder: Responder | None = None
         self._asides: Asides | None = None
@@ -301,6 +304,9 @@ class Session:
             self._outlet.note(note)
 
     # Small things
+
+    def _transcriber_fell_back(self, what: FellBack) -> None:
+        self._feed(ev.EngineFellBack(self._now(), what.stage, what.engine, what.fallback, what.reason))
 
     def _facts(self, thread: str) -> CallFacts:
         """What automatic parameters of tools are filled from that ``thread`` uses."""
