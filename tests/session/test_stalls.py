@@ -79,7 +79,7 @@ def first_sound_s(scene: Scene) -> float:
 
 
 def count(stage: str) -> float:
-    return metrics.ENGINE_FALLBACKS.labels(stage, "main")._value.get()
+    return float(metrics.ENGINE_FALLBACKS.labels(stage, "main")._value.get())
 
 
 @pytest.mark.parametrize("trouble", [GONE, HANGS])
