@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,12 @@ import yaml
 from antiphon.call.ends import EndReason
 from antiphon.call.history import Span
 from antiphon.call.messages import Modality, Severity
+from antiphon.client.caller import join
+from antiphon.client.voice import Voice
 from antiphon.store.records import EventRecord, MessageRecord, MessageRole
+from tests.conftest import RealServer
 from tests.server.conftest import House
+from tests.server.test_tool_calls import eventually
 from tests.server.test_tools import LOOK_UP, call_with_tool
 
 CONTRACT = Path(__file__).parents[3] / "shared" / "reference" / "openapi.yaml"
@@ -163,3 +168,134 @@ async def test_the_parameters_are_the_contracts(client: httpx.AsyncClient, contr
             known = {parameter["name"] for parameter in ours[path][method].get("parameters", [])}
             # "metadata" stands for "metadata.<key>", any number of them; one language is all there is
             assert theirs - known <= {"metadata", "lang"}, (method, path)
+
+
+SERVED = (
+    *("/api/calls", "/api/calls/{call_id}", "/api/calls/{call_id}/events", "/api/calls/{call_id}/messages"),
+    *("/api/calls/{call_id}/recording", "/api/calls/{call_id}/send_data_message", "/api/calls/{call_id}/tools"),
+    *("/api/calls/{call_id}/stages", "/api/calls/{call_id}/stages/{call_stage_id}"),
+    "/api/calls/{call_id}/stages/{call_stage_id}/messages",
+    "/api/calls/{call_id}/stages/{call_stage_id}/tools",
+    *("/api/models", "/api/schema/", "/api/tools", "/api/tools/{tool_id}", "/api/tools/{tool_id}/history"),
+    *("/api/tools/{tool_id}/test", "/api/voices", "/api/voices/{voice_id}", "/api/voices/{voice_id}/preview"),
+)
+
+
+async def test_every_path_and_method_of_a_conversation_is_there(
+    client: httpx.AsyncClient, contract: dict[str, Any]
+) -> None:
+    ours = (await client.get("/api/schema/?format=json")).json()["paths"]
+    methods = {"get", "post", "put", "patch", "delete"}
+    changing_voices = {
+        ("/api/voices", "post"),
+        *(("/api/voices/{voice_id}", name) for name in ("put", "patch", "delete")),
+    }
+    theirs = {(path, method) for path in SERVED for method in contract["paths"][path].keys() & methods}
+    assert theirs - {(path, method) for path, item in ours.items() for method in item} == changing_voices
+
+
+def _body_parameter(name: str, **more: Any) -> dict[str, Any]:
+    return {"name": name, "location": "PARAMETER_LOCATION_BODY", **more}
+
+
+TOOLS: list[dict[str, Any]] = [
+    {
+        "temporaryTool": {
+            "modelToolName": "ask",
+            "description": "Asks the client.",
+            "dynamicParameters": [_body_parameter("what", schema={"type": "string"}, required=True)],
+            "automaticParameters": [_body_parameter("state", knownValue="KNOWN_PARAM_CALL_STATE")],
+            "timeout": "30s",
+            "client": {},
+        }
+    },
+    {
+        "temporaryTool": {
+            **LOOK_UP["definition"],
+            "requirements": {
+                "httpSecurityOptions": {"options": [{"requirements": {"k": {"queryApiKey": {"name": "key"}}}}]}
+            },
+        },
+        "authTokens": {"k": "secret"},
+    },
+    {"temporaryTool": {"modelToolName": "ring", "dataConnection": {}, "defaultReaction": "AGENT_REACTION_LISTENS"}},
+    {"toolName": "coldTransfer", "parameterOverrides": {"target": "sip:a@b.example"}, "nameOverride": "transfer"},
+    {"toolName": "queryCorpus", "parameterOverrides": {"corpus_id": "c"}},
+]
+
+
+async def test_a_whole_call_has_the_contracts_shape(real_server: RealServer, contract: dict[str, Any]) -> None:
+    async with httpx.AsyncClient(
+        base_url=real_server.url, headers={"X-API-Key": real_server.key}, trust_env=False
+    ) as client:
+        call = await _eventful_call(client)
+        path = f"/api/calls/{call['callId']}"
+
+        async def checked(name: str, where: str) -> Any:
+            response = await client.get(where)
+            assert response.status_code == 200, where
+            validate(contract, name, response.json())
+            return response.json()
+
+        ended = await checked("Call", path)
+        assert ended["endReason"] == "agent_hangup"
+        stages = (await checked("PaginatedCallStageList", f"{path}/stages"))["results"]
+        assert [stage["initialState"] for stage in stages] == [{"n": 0}, {"n": 1}]
+        roles: set[str] = set()
+        for stage in stages:
+            where = f"{path}/stages/{stage['callStageId']}"
+            assert await checked("CallStage", where) == stage
+            messages = (await checked("Paginatedultravox.v1.MessageList", f"{where}/messages"))["results"]
+            assert [message["callStageMessageIndex"] for message in messages] == list(range(len(messages)))
+            roles |= {message["role"] for message in messages}
+            tools = (await client.get(f"{where}/tools")).json()
+            for tool in tools:
+                validate(contract, "CallTool", tool)
+            assert "secret" not in str(tools)
+        assert len(roles) == 4
+        for query in ("", "?mode=in_call", "?mode=last_stage&pageSize=2"):
+            await checked("Paginatedultravox.v1.MessageList", f"{path}/messages{query}")
+        for query in ("", "?minimum_severity=debug", "?type=stage_begun", "?pageSize=1"):
+            assert (await checked("PaginatedCallEventList", f"{path}/events{query}"))["results"], query
+        in_call = (await client.get(f"{path}/messages?mode=in_call")).json()["results"]
+        results = {message["invocationId"]: message for message in in_call if message["role"].endswith("TOOL_RESULT")}
+        assert results["asked"]["callState"] == {"n": 1}
+        assert "SIP" in results["moved"]["errorDetails"]
+        assert "corpora" in results["searched"]["errorDetails"]
+        assert "no data connection" in results["rung"]["errorDetails"]
+        assert all(len(message["text"]) < 200 for message in results.values())
+
+
+async def _eventful_call(client: httpx.AsyncClient) -> dict[str, Any]:
+    """A call that uses every kind of tool, begins a second stage and ends itself."""
+    body = {**WHOLE, "selectedTools": TOOLS, "initialState": {"n": 0}, "firstSpeakerSettings": {"user": {}}}
+    del body["dataConnection"], body["callbacks"]
+    response = await client.post("/api/calls", json=body)
+    assert response.status_code == 201, response.text
+    call: dict[str, Any] = response.json()
+    path = f"/api/calls/{call['callId']}/send_data_message"
+    async with join(call["joinUrl"], Voice(48_000), input_rate=48_000, output_rate=48_000) as caller:
+        await caller.until_message(lambda message: message.type == "call_started", timeout_s=20)
+        wanted = [
+            {"id": "asked", "name": "ask", "arguments": {"what": "x"}},
+            {"id": "moved", "name": "transfer", "arguments": {}},
+            {"id": "searched", "name": "queryCorpus", "arguments": {"query": "x"}},
+            {"id": "rung", "name": "ring", "arguments": {}},
+        ]
+        forced = {"type": "forced_agent_message", "content": "One moment.", "toolCalls": wanted}
+        assert (await client.post(path, json=forced)).status_code == 204
+        await caller.until_message(lambda message: message.type == "client_tool_invocation", timeout_s=20)
+        stage = {"systemPrompt": "Next.", "voiceOverrides": {"lmnt": {"speed": 2}}, "toolResultText": "On we go."}
+        answer = {"type": "client_tool_result", "invocationId": "asked", "responseType": "new-stage"}
+        await caller.send({**answer, "result": json.dumps(stage), "updateCallState": {"n": 1}})
+        await caller.until_message(lambda message: message.body.get("final") is True, timeout_s=20)
+        hello = {"type": "user_text_message", "text": "Hello?"}
+        assert (await client.post(path, json=hello)).status_code == 204
+        assert (await client.post(path, json={"type": "hang_up", "message": "Bye."})).status_code == 204
+        await caller.until_closed(timeout_s=20)
+
+    async def look() -> dict[str, Any]:
+        shown: dict[str, Any] = (await client.get(f"/api/calls/{call['callId']}")).json()
+        return shown
+
+    return await eventually(look, lambda shown: bool(shown["ended"]))
