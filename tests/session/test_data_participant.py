@@ -1,0 +1,452 @@
+"""Calls with a data connection: real WebSockets on 127.0.0.1, in real time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from antiphon.audio.recording import RecordingWriter
+from antiphon.call.history import ToolRole
+from antiphon.call.settings import CallSettings
+from antiphon.engines.scripted import (
+    ScriptedEndOfTurn,
+    ScriptedLanguageModel,
+    ScriptedSpeaker,
+    ScriptedTranscriber,
+    ScriptedVoiceActivity,
+)
+from antiphon.media.outbox import MOST_AUDIO_FRAMES
+from antiphon.session.data_connections import CallDataConnection, DataConnections
+from antiphon.session.pacer import Pacer
+from antiphon.session.parts import CallEngines, CallTools
+from antiphon.session.session import Session
+from antiphon.tools.http import HttpCaller
+from antiphon.tools.reach import Reach
+from antiphon.tools.selection import select
+from antiphon.wire.call_request import parse_call_request
+from antiphon.wire.outgoing import WEBSOCKET_DEFAULTS
+from antiphon.wire.tool_definitions import to_selected
+from tests.support.far_end import far_end
+from tests.support.scene import USER_FIRST, Record
+from tests.support.virtual_client import VirtualClient
+
+RATE = 16_000
+EVERYTHING = dict.fromkeys(
+    ("debug", "callEvent", "toolUsed", "userStartedSpeaking", "userStoppedSpeaking", "invokingTool"), True
+)
+TURN = "." * 5 + "#" * 10 + "." * 25
+
+
+def tool(kind: str = "dataConnection", **more: Any) -> dict[str, Any]:
+    color = {"name": "thing", "location": "PARAMETER_LOCATION_BODY", "schema": {"type": "string"}, "required": True}
+    named = {"modelToolName": "getColor", "description": "The color of a thing.", "dynamicParameters": [color]}
+    return {"temporaryTool": {**named, kind: {}, **more}}
+
+
+WANTS = ('[[tool getColor {"thing": "sky"}]]', "It is done.")
+
+
+@dataclass
+class Live:
+    """A call that runs, from both its ends."""
+
+    client: VirtualClient
+    record: Record
+    session: Session
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    """What may outlive the call: the data connection."""
+
+    async def until(self, ready: Callable[[], object], timeout_s: float = 10) -> None:
+        """Wait until that is so; looked at every 10 ms of the call's own time."""
+        async with asyncio.timeout(timeout_s):
+            while True:
+                if ready():
+                    return
+                await asyncio.sleep(0.01)
+
+    def ask(self) -> None:
+        """The caller's turn, in writing."""
+        self.client.say('{"type": "user_text_message", "text": "What is it?"}')
+
+    def texts(self, role: str) -> list[str]:
+        return [m["text"] for m in self.client.messages("transcript") if m["role"] == role and m["final"]]
+
+
+def wanted(url: str, connections: DataConnections, spawn: Any, **more: Any) -> CallDataConnection:
+    request = parse_call_request(
+        {
+            "medium": {"serverWebSocket": {"inputSampleRate": RATE}},
+            "dataConnection": {"websocketUrl": url, **more},
+            "sharedSecrets": ["a secret of 24 characters"],
+        }
+    )
+    found = connections.of(request, "call", spawn)
+    assert found is not None
+    return found
+
+
+@asynccontextmanager
+async def call(
+    url: str | None,
+    *,
+    reach: Reach | None = None,
+    replies: tuple[str, ...] = ("A reply that lasts a while.",),
+    tools: tuple[dict[str, Any], ...] = (),
+    recording: Path | None = None,
+    delay: Callable[[int], float] = lambda _: 0.05,
+    client_messages: dict[str, bool] | None = None,
+    connection: dict[str, Any] | None = None,
+) -> AsyncIterator[Live]:
+    """Serve a call whose client leaves at the end of the block; nothing may be left then."""
+    client, record, pacer = VirtualClient(), Record(), Pacer()
+    http, connections = HttpCaller(), DataConnections(reach or Reach(allow_private=True), delay=delay)
+    live: set[asyncio.Task[None]] = set()
+
+    def spawn(work: Any) -> None:
+        live.add(asyncio.create_task(work))
+
+    selected = parse_call_request({"selectedTools": list(tools)}).selected_tools
+    chosen = select([to_selected(item) for item in selected], lambda *_: None)
+    engines = CallEngines(
+        ScriptedVoiceActivity(),
+        ScriptedEndOfTurn(),
+        ScriptedTranscriber(["one", "two", "three"]),
+        ScriptedLanguageModel(list(replies)),
+        ScriptedSpeaker(character_ms=40),
+    )
+    session = Session(
+        CallSettings("call", client.output_rate, first_speaker=USER_FIRST, tools=tuple(one.spec for one in chosen)),
+        engines,
+        client,
+        record,
+        pacer,
+        WEBSOCKET_DEFAULTS.with_changes(client_messages or {}),
+        60,
+        RecordingWriter(recording, client.input_rate, client.output_rate) if recording is not None else None,
+        CallTools(chosen, http, spawn),
+        data_connection=None if url is None else wanted(url, connections, spawn, **(connection or {})),
+    )
+    pacing = asyncio.create_task(pacer.run())
+    running = asyncio.create_task(session.run())
+    try:
+        yield Live(client, record, session, live)
+        client.leave()
+        async with asyncio.timeout(10):
+            await running
+            await asyncio.gather(*live)
+    finally:
+        for task in (pacing, running, *live):
+            task.cancel()
+        await asyncio.gather(pacing, running, *live, return_exceptions=True)
+        connections.close()
+        await http.aclose()
+
+
+# Messages
+
+
+async def test_it_is_told_what_the_client_is_told_and_of_the_call_first() -> None:
+    async with far_end() as end:
+        async with call(end.url, connection={"dataMessages": EVERYTHING}) as live:
+            await live.client.speak(TURN)
+            await live.until(lambda: live.texts("agent"))
+            await end.until(lambda _: len(end.messages("transcript")) >= len(live.client.messages("transcript")))
+        messages = end.messages()
+    assert messages[0] == {"type": "call_started", "callId": "call"}
+    assert len([m for m in messages if m["type"] == "call_started"]) == 1
+    for kind in ("state", "transcript"):
+        assert end.messages(kind) == live.client.messages(kind)
+    assert end.messages("user_started_speaking")
+    assert "data_connection_connected" in [m["callEvent"]["type"] for m in end.messages("call_event")]
+    assert not live.client.messages("call_event")
+    assert end.closed == [(1000, "the call has ended")]
+
+
+async def test_what_it_does_not_want_it_is_not_sent() -> None:
+    off = {"callStarted": False, "state": False, "transcript": False, "pong": False}
+    async with far_end() as end, call(end.url, connection={"dataMessages": off}) as live:
+        await end.until(lambda _: end.connections)
+        await end.send({"type": "ping", "timestamp": 1})
+        live.ask()
+        await live.until(lambda: live.texts("agent"))
+        assert end.messages() == []
+
+
+async def test_a_ping_is_answered_to_whoever_sent_it() -> None:
+    async with far_end() as end, call(end.url) as live:
+        await end.until_message("call_started")
+        await end.send({"type": "ping", "timestamp": 12.5})
+        assert await end.until_message("pong") == {"type": "pong", "timestamp": 12.5}
+        live.client.say('{"type": "ping", "timestamp": 7}')
+        await live.until(lambda: live.client.messages("pong"))
+        assert live.client.messages("pong") == [{"type": "pong", "timestamp": 7.0}]
+        assert len(end.messages("pong")) == 1
+
+
+async def test_bad_messages_are_told_to_whoever_sent_them_and_noted() -> None:
+    bad = [
+        "no JSON",
+        "[]",
+        '{"type": "nonsense"}',
+        '{"type": "user_text_message"}',
+        '{"type": "ping"}',
+        "x" * 2_000_000,
+    ]
+    debug = {"dataMessages": {"debug": True}}
+    async with far_end() as end, call(end.url, client_messages={"debug": True}, connection=debug) as live:
+        await end.until_message("call_started")
+        for message in bad:
+            await end.send(message)
+        await end.connection.send(b"\0\1")
+        await end.until_message("debug", len(bad) + 1)
+        await end.send({"type": "ping", "timestamp": 1})
+        await end.until_message("pong")
+        assert "binary" in end.messages("debug")[-1]["message"]
+        assert live.client.messages("debug") == []
+        noted = [event for event in live.record.noted if event.type == "message_rejected"]
+        assert len(noted) == len(bad) + 1
+        assert all(event.extras == {"from": "dataConnection"} for event in noted)
+
+
+async def test_it_writes_on_the_callers_behalf_and_steers_the_agent() -> None:
+    async with far_end() as end, call(end.url) as live:
+        await end.until_message("call_started")
+        await end.send({"type": "user_text_message", "text": "What is it?"})
+        await live.until(lambda: live.texts("agent"))
+        assert live.texts("user") == ["What is it?"]
+        await end.send({"type": "forced_agent_message", "content": "Exactly this."})
+        await live.until(lambda: len(live.texts("agent")) == 2)
+        assert live.texts("agent")[1] == "Exactly this."
+        await end.send({"type": "set_output_medium", "medium": "text"})
+        await end.send({"type": "user_text_message", "text": "And now?"})
+        await live.until(lambda: len(live.texts("agent")) == 3)
+        assert live.client.messages("transcript")[-1]["medium"] == "text"
+        await end.send({"type": "hang_up"})
+        await live.until(lambda: live.client.closed)
+        assert live.client.closed == (1000, "agent_hangup")
+
+
+async def test_its_old_input_text_waits_for_the_next_turn() -> None:
+    async with far_end() as end, call(end.url) as live:
+        await end.until_message("call_started")
+        await end.send({"type": "input_text_message", "text": "The door is open."})
+        await live.until(lambda: live.texts("user"))
+        await live.client.speak("." * 8)
+        assert live.texts("agent") == []
+        live.client.say('{"type": "input_text_message", "text": "From the client."}')
+        await live.until(lambda: live.texts("agent"))
+        assert live.texts("user") == ["The door is open.", "From the client."]
+
+
+# Tools
+
+
+async def test_a_tool_by_data_connection() -> None:
+    async with far_end() as end, call(end.url, tools=(tool(),), replies=WANTS) as live:
+        live.ask()
+        asked = await end.until_message("data_connection_tool_invocation")
+        assert (asked["toolName"], asked["parameters"]) == ("getColor", {"thing": "sky"})
+        assert not live.client.messages("data_connection_tool_invocation")
+        result = {
+            "type": "data_connection_tool_result",
+            "invocationId": asked["invocationId"],
+            "result": {"is": "blue"},
+        }
+        await end.send(result)
+        await end.send(result)
+        await live.until(lambda: "It is done." in live.texts("agent"))
+        kept = [message.text for message in live.record.kept if message.role is ToolRole.RESULT]
+        assert kept == ['{"is": "blue"}']
+
+
+async def test_a_client_tool_may_be_carried_out_by_either() -> None:
+    async with far_end() as end, call(end.url, tools=(tool("client"),), replies=WANTS) as live:
+        live.ask()
+        asked = await end.until_message("client_tool_invocation")
+        assert live.client.messages("client_tool_invocation") == [asked]
+        await end.send({"type": "client_tool_result", "invocationId": asked["invocationId"], "result": "blue"})
+        await live.until(lambda: "It is done." in live.texts("agent"))
+
+
+def outcomes(live: Live) -> list[tuple[str, str | None]]:
+    return [
+        (message.text, getattr(message, "error_details", None))
+        for message in live.record.kept
+        if message.role is ToolRole.RESULT
+    ]
+
+
+async def test_a_tool_waits_for_the_connection_to_come_back() -> None:
+    async with far_end() as end:
+        port = end.port
+    async with call(f"ws://127.0.0.1:{port}", tools=(tool(timeout="20s"),), replies=WANTS) as live:
+        live.ask()
+        await live.until(lambda: "data_connection_refused" in live.record.kinds())
+        async with far_end(port=port) as end:
+            asked = await end.until_message("data_connection_tool_invocation")
+            result = {"type": "data_connection_tool_result", "invocationId": asked["invocationId"], "result": "blue"}
+            await end.send(result)
+            await live.until(lambda: "It is done." in live.texts("agent"))
+    assert outcomes(live) == [("blue", None)]
+
+
+async def test_a_tool_asked_before_the_connection_broke_is_answered_after() -> None:
+    async with far_end() as end, call(end.url, tools=(tool(timeout="20s"),), replies=WANTS) as live:
+        live.ask()
+        asked = await end.until_message("data_connection_tool_invocation")
+        end.connection.transport.abort()
+        await end.until(lambda _: len(end.connections) == 2)
+        await end.send({"type": "data_connection_tool_result", "invocationId": asked["invocationId"], "result": "blue"})
+        await live.until(lambda: "It is done." in live.texts("agent"))
+        assert len(end.messages("data_connection_tool_invocation")) == 1, "it runs once"
+    assert outcomes(live) == [("blue", None)]
+
+
+async def test_a_tool_nobody_could_be_asked_for_fails_and_is_not_asked_for_later() -> None:
+    async with far_end() as end:
+        port = end.port
+    async with call(f"ws://127.0.0.1:{port}", tools=(tool(timeout="0.5s"),), replies=WANTS) as live:
+        live.ask()
+        await live.until(lambda: "It is done." in live.texts("agent"))
+        async with far_end(port=port) as end:
+            await end.until_message("transcript")
+            assert end.messages("data_connection_tool_invocation") == []
+    text = 'The tool "getColor" could not be reached: the data connection is down or too slow.'
+    assert outcomes(live) == [(text, f"{text} It was for 0.5 seconds.")]
+
+
+async def test_a_tool_that_is_not_answered_times_out() -> None:
+    async with far_end() as end, call(end.url, tools=(tool(timeout="0.3s"),), replies=WANTS) as live:
+        live.ask()
+        await live.until(lambda: "It is done." in live.texts("agent"))
+        assert len(end.messages("data_connection_tool_invocation")) == 1
+    assert "did not answer within 0.3 seconds" in outcomes(live)[0][0]
+
+
+async def test_a_tool_without_a_data_connection_fails_at_once() -> None:
+    async with call(None, tools=(tool(),), replies=WANTS) as live:
+        live.ask()
+        await live.until(lambda: "It is done." in live.texts("agent"))
+    assert "the call has no data connection" in outcomes(live)[0][0]
+
+
+async def test_a_tool_is_not_asked_of_who_turned_that_off() -> None:
+    off = {"dataMessages": {"dataConnectionToolInvocation": False}}
+    async with far_end() as end, call(end.url, tools=(tool(),), replies=WANTS, connection=off) as live:
+        live.ask()
+        await live.until(lambda: "It is done." in live.texts("agent"))
+    assert "the data connection has turned tool invocations off" in outcomes(live)[0][0]
+
+
+# What becomes of the connection
+
+
+async def test_an_address_that_may_not_be_reached_is_refused_and_the_call_goes_on() -> None:
+    async with far_end() as end:
+        async with call(f"ws://localhost:{end.port}/secret-path?token=secret", reach=Reach()) as live:
+            live.ask()
+            await live.until(lambda: live.texts("agent"))
+        assert end.requests == []
+    noted = [event for event in live.record.noted if event.type.startswith("data_connection")]
+    assert [event.type for event in noted] == ["data_connection_refused"], "noted once, however often it is tried"
+    assert "is not a public address" in noted[0].text
+    assert "secret" not in noted[0].text
+
+
+async def test_a_redirect_to_an_address_that_may_not_be_reached_is_refused() -> None:
+    async with far_end() as inside, far_end() as end:
+        end.answers = [(307, {"Location": f"ws://127.0.0.2:{inside.port}/"})] * 1_000
+        async with call(end.url, reach=Reach(allowed=("127.0.0.1",))) as live:
+            await live.until(lambda: "data_connection_refused" in live.record.kinds())
+        assert inside.requests == []
+    assert "127.0.0.2 is not a public address" in live.record.noted[0].text
+
+
+async def test_a_lost_connection_is_noted_and_made_again() -> None:
+    async with far_end() as end, call(end.url) as live:
+        await end.until_message("call_started")
+        await end.connection.close(1011, "crashed")
+        await end.until_message("call_started", 2)
+        live.ask()
+        await live.until(lambda: live.texts("agent"))
+        await end.until(
+            lambda _: (
+                [m["text"] for m in end.messages("transcript") if m["final"]] == ["What is it?", *live.texts("agent")]
+            )
+        )
+    kinds = [kind for kind in live.record.kinds() if kind.startswith("data_connection")]
+    assert kinds == ["data_connection_connected", "data_connection_lost", "data_connection_connected"]
+    assert all(len(kind) <= 50 for kind in kinds)
+
+
+async def test_a_far_end_that_never_reads_does_not_hurt_the_call() -> None:
+    reply = "A reply that is so long that a stutter would be heard in it somewhere, if there were one."
+    audio = {"audioConfig": {"sampleRate": 48_000}}
+    async with far_end(reads=False) as end, call(end.url, replies=(reply,), connection=audio) as live:
+        await end.until(lambda _: end.connections)
+        for _ in range(MOST_AUDIO_FRAMES):  # so much that it can be sent no more, at once
+            live.session._data._outbox.put_audio(bytes(60_000))  # type: ignore[union-attr]
+            await asyncio.sleep(0)
+        await live.client.speak(TURN + "." * 30)
+        await live.until(lambda: live.texts("agent") == [reply])
+        sent = [item.at for item in live.client.received if item.audio is not None]
+        assert live.client.underruns == 0
+        assert live.client.gaps() == []
+        assert max(later - sooner for sooner, later in pairwise(sent)) < 0.1
+    assert "data_connection_dropped" in live.record.kinds()
+    assert live.record.kinds().count("data_connection_dropped") == 1
+
+
+# Audio
+
+
+def stretches(samples: Any, rate: int) -> list[tuple[float, float]]:
+    """Where it is not silent, in seconds; pauses under 50 ms count as sound."""
+    loud = np.flatnonzero(np.abs(samples.astype(int)) > 100)
+    if not len(loud):
+        return []
+    cuts = np.flatnonzero(np.diff(loud) > 0.05 * rate)
+    begins, ends = loud[[0, *(cuts + 1)]], loud[[*cuts, -1]]
+    return [(begin / rate, end / rate) for begin, end in zip(begins, ends, strict=True)]
+
+
+@pytest.mark.parametrize("mode", ["CHANNEL_MODE_SEPARATED", "CHANNEL_MODE_MIXED"])
+async def test_both_sides_are_heard_as_in_the_recording(mode: str, tmp_path: Path) -> None:
+    rate = 8_000
+    audio = {"audioConfig": {"sampleRate": rate, "channelMode": mode}}
+    async with far_end() as end:
+        async with call(end.url, recording=tmp_path / "call", connection=audio) as live:
+            await live.client.speak(TURN + "." * 15)
+            await live.until(lambda: live.texts("agent"))
+        frames, came = end.audio(), [item.at for item in end.came if isinstance(item.data, bytes)]
+    caller = stretches(np.fromfile(tmp_path / "call" / "caller.s16le", "<i2"), live.client.input_rate)
+    agent = stretches(np.fromfile(tmp_path / "call" / "agent.s16le", "<i2"), live.client.output_rate)
+    assert caller[0] == pytest.approx((0.5, 1.5), abs=0.001)
+    heard = np.frombuffer(b"".join(frames), "<i2")
+    if mode == "CHANNEL_MODE_SEPARATED":
+        left, right = heard.reshape(-1, 2).T
+        assert stretches(left, rate)[0] == pytest.approx(caller[0], abs=0.002)
+        assert stretches(right, rate)[0] == pytest.approx(agent[0], abs=0.041)
+    else:
+        assert stretches(heard, rate)[0] == pytest.approx(caller[0], abs=0.002)
+        assert stretches(heard, rate)[1] == pytest.approx(agent[0], abs=0.041)
+    assert {len(frame) for frame in frames} == {rate // 50 * 2 * (2 if mode == "CHANNEL_MODE_SEPARATED" else 1)}
+    pace = np.diff(came[5:-5])
+    assert np.median(pace) == pytest.approx(0.02, abs=0.004)
+    assert len(frames) * 0.02 == pytest.approx(5.5, abs=0.3)
+
+
+async def test_without_audio_config_no_audio_is_sent() -> None:
+    async with far_end() as end:
+        async with call(end.url) as live:
+            live.ask()
+            await live.until(lambda: live.texts("agent"))
+        assert end.audio() == []
