@@ -127,6 +127,13 @@ def test_all_that_has_no_effect_is_named(voices: Voices) -> None:
     assert all(field in note.text for field in fields)
 
 
+def test_a_great_many_fields_make_no_great_event(voices: Voices) -> None:
+    overrides = {"generic": {"body": {f"{number}" * 100: 1 for number in range(900)}}}
+    (note,) = voices.choose(choice(voice="Heart", voiceOverrides=overrides)).notes
+    assert len(note.text) < 1_200
+    assert len(note.extras["fields"]) == 20
+
+
 @pytest.mark.parametrize(
     ("body", "path"),
     [
@@ -170,6 +177,7 @@ def test_what_cannot_be_is_refused_by_name(voices: Voices, body: dict[str, Any],
         ({"url": "https://[::1"}, "url"),
         ({"body": None}, "body"),
         ({"body": {"text": "text"}}, "body"),
+        ({"body": {"text": "{text}" * 20_000}}, "body"),
         ({"headers": {"Content-Length": "5"}}, "headers.Content-Length"),
         ({"responseMimeType": "audio/l16", "responseSampleRate": None}, "responseSampleRate"),
         ({"responseMimeType": "application/jsonl"}, "jsonAudioFieldPath"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,13 @@ from antiphon.wire.voices import ExternalVoice, GenericVoice, Overrides, overrid
 
 KEEP_ALIVE_S = 30.0
 """Connections to a voice that a call brought along are kept so long for its next reply."""
+
+MOST_BODY_BYTES = 65_536
+"""Of the request for a voice that is brought along: it is made anew for each clause."""
+
+MOST_FIELDS_NAMED = 20
+MOST_CHARACTERS = 1_000
+"""Of what an event names."""
 
 _CONNECTIONS_OWN = frozenset(("host", "content-length", "transfer-encoding", "connection", "te", "upgrade", "expect"))
 
@@ -79,8 +87,9 @@ class Voices:
             _check_speed(entry, overrides)
         notes = self._unheard_of(choice)
         if unused:
-            text = f"The voice {entry.name} has nothing like {', '.join(unused)}; it speaks without."
-            notes.append(CallEvent(Severity.WARNING, "voice_override_unused", text, {"fields": unused}))
+            named = [name[:200] for name in unused[:MOST_FIELDS_NAMED]]
+            text = f"The voice {entry.name} has nothing like {', '.join(named)[:MOST_CHARACTERS]}; it speaks without."
+            notes.append(CallEvent(Severity.WARNING, "voice_override_unused", text, {"fields": named}))
         if choice.language and entry.language and _primary(choice.language) != _primary(entry.language):
             text = f"The voice {entry.name} speaks {entry.language}, the call's languageHint is {choice.language}."
             notes.append(CallEvent(Severity.WARNING, "voice_language", text))
@@ -161,6 +170,8 @@ def _api(external: ExternalVoice) -> GenericApi:
     )
     if not api.has_placeholder:
         raise InvalidRequest.of(f"{path}.body", "has to hold {text} in one of its strings, for what is to be spoken")
+    if len(json.dumps(body)) > MOST_BODY_BYTES:
+        raise InvalidRequest.of(f"{path}.body", f"has to have at most {MOST_BODY_BYTES} bytes")
     stated = (api.mime or "").partition(";")[0].strip().lower()
     if stated and stated in RAW_TYPES and api.rate is None and "rate=" not in (api.mime or ""):
         raise InvalidRequest.of(f"{path}.responseSampleRate", "is required for raw PCM")
