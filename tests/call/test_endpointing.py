@@ -79,7 +79,7 @@ def test_a_voice_that_goes_on_faintly_is_heard_again_before_the_end() -> None:
 
 
 def test_a_steady_murmur_does_not_start_work_over_and_over() -> None:
-    assert Frames().hear(*[0.2] * 500).kinds() == [Began, Confirmed, Paused]
+    assert Frames().hear(*[0.2] * 500).kinds() == [Began, Confirmed, Paused, TurnEnded]
 
 
 def test_an_unfinished_sentence_is_waited_for() -> None:

@@ -110,6 +110,7 @@ class Stage:
         self._order = itertools.count()
         self._speech: list[tuple[float, float]] = []
         self._hisses: list[tuple[float, float]] = []
+        self._noises: list[tuple[float, float, float]] = []
         self._words = iter(self.engines.words)
         self._texts: dict[int, str] = {}
         self._alarm: float | None = None
@@ -131,6 +132,11 @@ class Stage:
     def hiss(self, start: float, end: float) -> Stage:
         """A sound as loud as speech that the detector does not take for any: the "s" of a word."""
         self._hisses.append((start, end))
+        return self
+
+    def noise(self, start: float, end: float, probability: float) -> Stage:
+        """A noise that the detector takes for speech with ``probability``."""
+        self._noises.append((start, end, probability))
         return self
 
     def at(self, time: float, event: Callable[[float], ev.Event]) -> Stage:
@@ -215,7 +221,8 @@ class Stage:
         speaking = any(begin <= middle < end for begin, end in self._speech)
         hissing = any(begin <= middle < end for begin, end in self._hisses)
         rise_db = 30.0 if speaking or hissing else 0.0
-        self.feed(ev.SpeechScored(self.now, self.audio_s, 0.9 if speaking else 0.01, rise_db))
+        noise = max((p for begin, end, p in self._noises if begin <= middle < end), default=0.01)
+        self.feed(ev.SpeechScored(self.now, self.audio_s, 0.9 if speaking else noise, rise_db))
         self._later(FRAME_S, self._frame)
 
     def _play(self) -> None:
@@ -280,8 +287,13 @@ class Stage:
             return
         if utterance not in self._texts:
             self._texts[utterance] = next(self._words, f"utterance {utterance}")
-        text = self._texts[utterance]
+        text = self._texts[utterance] if not self._noises or self._spoke_since(utterance) else ""
         self._answer(delay, lambda at: ev.Transcribed(at, utterance, revision, text, engines.ends))
+
+    def _spoke_since(self, utterance: int) -> bool:
+        """The caller has said something, and not only the noise, since that utterance began."""
+        began = self.time_of(lambda action: action == act.OpenUtterance(utterance))
+        return any(end > began and begin < self.now for begin, end in self._speech)
 
     def _generate(self, wish: act.Generate) -> None:
         engines, reply = self.engines, wish.reply

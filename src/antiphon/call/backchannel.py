@@ -16,7 +16,7 @@ from antiphon.call.settings import EndBehavior
 from antiphon.call.tools import ToolRequest
 
 LONGEST_S = 1.5
-"""More speech than this is no backchannel, whatever its words."""
+"""More speech than this is no backchannel, whatever its words, if it has any."""
 
 _ALONE = frozenset(
     {"mm", "mmm", "mhm", "mhmm", "hm", "hmm", "hmmm", "uh", "um", "huh", "uhhuh", "mmhmm", "mmhm", "yeah", "yea"}
@@ -32,12 +32,10 @@ def is_backchannel(text: str, speech_s: float, *, after_question: bool) -> bool:
 
     ``after_question``: the last words of the reply that were heard are a question.
     """
-    if speech_s > LONGEST_S:
-        return False
     words = _NOT_A_WORD.sub(" ", text.replace("-", "").lower()).split()
     if not words:
-        return True
-    if after_question or len(words) > 4:
+        return True  # a noise, however long
+    if speech_s > LONGEST_S or after_question or len(words) > 4:
         return False
     spaced = " ".join(_NOT_A_WORD.sub(" ", text.lower()).split())
     return spaced in _TOGETHER or all(word in _ALONE for word in words)
@@ -55,14 +53,15 @@ class Resumption:
         """The caller's voice has stopped ``reply``; ``wants``: the tools that waited behind its words."""
         if self.possible(reply):
             end = EndBehavior.NOTHING if reply.line is None else reply.line.end
-            self._line = Line(reply.text[reply.heard_characters :].strip(), end=end, wants=wants)
+            self._line = Line(reply.text[reply.heard_characters :].strip(), end=end, wants=wants, resumes=True)
             self._after_question = reply.heard_text.rstrip("\"'”’)").endswith("?")
 
     def possible(self, reply: Reply) -> bool:
         """The reply was stopped by the caller's voice in the middle, and all its words are known."""
         whole = reply.generated and not reply.failed and reply.modality is Modality.VOICE
         rest = reply.text[reply.heard_characters :].strip()
-        return self._enabled and reply.interrupted and whole and bool(reply.heard_text) and bool(rest)
+        begun = bool(reply.heard_text) or (reply.line is not None and reply.line.resumes)
+        return self._enabled and reply.interrupted and whole and begun and bool(rest)
 
     def listens(self, text: str, speech_s: float) -> bool:
         """The caller spoke over a reply, and only to say "I am listening"."""

@@ -9,7 +9,7 @@ from antiphon.call.actions import OpenUtterance
 from antiphon.call.agenda import Line
 from antiphon.call.completeness import Ending, ending
 from antiphon.call.conversation import Conversation
-from antiphon.call.endpointing import Began, Confirmed, Dropped, Paused, Phase, Resumed, TurnEnded, TurnFact
+from antiphon.call.endpointing import Began, Checked, Confirmed, Dropped, Paused, Phase, Resumed, TurnEnded, TurnFact
 from antiphon.call.hearing import HeardTurn
 from antiphon.call.history import Span
 from antiphon.call.messages import Modality, Severity, UserStartedSpeaking, UserStoppedSpeaking
@@ -25,6 +25,8 @@ class Caller:
         self.audio_at = 0.0
         """When audio last came, on the call's clock."""
         self._overlap = Overlap(conversation.settings.vad)
+        self._words = (0, "")
+        """What was last known of the words of an utterance."""
 
     def hear(self, event: ev.SpeechScored) -> None:
         """One scored frame of the caller's audio."""
@@ -52,10 +54,12 @@ class Caller:
                         self._draft(at, utterance, None)
                 case Resumed():
                     self._talk.floor.drop_draft()
-                case TurnEnded(utterance=utterance, revision=revision):
+                case Checked(utterance=utterance, revision=revision):
+                    self._talk.out += self._talk.hearing.ask(utterance, revision)
+                case TurnEnded(utterance=utterance, revision=revision, cut=cut):
                     self._talk.emit(UserStoppedSpeaking())
                     self._talk.silence.caller_was_active()
-                    self._talk.end_turn(at, utterance, revision)
+                    self._talk.end_turn(at, utterance, revision, cut=cut)
 
     def take_words(self, event: ev.Transcribed) -> None:
         """The words of an utterance have come."""
@@ -67,6 +71,20 @@ class Caller:
             self._draft(at, utterance, text)
         english = (self._talk.stage.language or "en").lower().startswith("en")
         self._read(at, utterance, event.revision, ending(text, event.ends, english=english))
+        if not self._talk.ending:
+            self._tell_from_noise(at, utterance, event.revision, text)
+
+    def _tell_from_noise(self, at: float, utterance: int, revision: int, text: str) -> None:
+        """What goes on without words, or without new ones, is noise; words tell speech from a noise as loud."""
+        turn, reply = self._talk.turn, self._talk.floor.reply
+        before, self._words = self._words, (utterance, text)
+        if not text:
+            self.take_facts(at, turn.wordless(utterance, revision))
+        elif before == self._words and turn.activation.noisy:
+            self.take_facts(at, turn.nothing_new(utterance, revision))
+        over_reply = reply is not None and reply.interruptible and turn.start_at >= reply.began_at
+        if text and turn.activation.noisy and over_reply and utterance == turn.utterance:
+            self._talk.interrupt(at)
 
     def _read(self, at: float, utterance: int, revision: int, words: Ending) -> None:
         if not self._talk.ending:  # else the turn has been ended already

@@ -72,7 +72,7 @@ class Ending(Enum):
 _NEEDED = {
     Ending.ENDED: 0.0,
     Ending.LIKELY: 0.1,
-    Ending.DOUBTFUL: 0.8,
+    Ending.DOUBTFUL: 0.6,
     Ending.BARE: 0.9,
     Ending.OPEN: NEVER,
 }

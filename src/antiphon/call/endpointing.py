@@ -12,6 +12,7 @@ from enum import Enum, auto
 from typing import TypeAlias
 
 from antiphon.call.completeness import Ending, needed_completeness
+from antiphon.call.noise import Activation
 from antiphon.call.settings import TurnSettings, VadSettings
 
 FRAME_S = 0.032
@@ -19,9 +20,17 @@ SHORTEST_UTTERANCE_S = 2 * FRAME_S
 """Less speech than this is a click, not an utterance, whatever ``minimumTurnDuration`` says."""
 
 SHORTEST_GRACE_S = 0.3
-QUIET_PROBABILITY = 0.35
-"""Below it a frame is probably no speech, even where ``frameActivationThreshold`` is lower and, to be safe, counts it
-as such: an utterance's last sound fades through it. Only what leaves no trace is begun by it."""
+MURMUR_S = 0.6
+"""A murmur (see ``noise``) counts as silence this much later than silence does."""
+
+CHECK_S = 8.0
+"""Of speech without a pause: then it is looked at whether it has words."""
+
+NOISY_CHECK_S = 3.0
+"""The same on a line where there was noise as loud as speech."""
+
+LONGEST_TURN_S = 60.0
+"""Who speaks on without a pause is answered after that time: it may be a television."""
 
 LONGEST_GAP_S = 3.0
 """Longer gaps between packets are no packet rhythm but a client that sends nothing while nobody speaks."""
@@ -67,6 +76,14 @@ class Paused:
 
 
 @dataclass(frozen=True, slots=True)
+class Checked:
+    """Speech without a pause for long: are there words in it? What was said until now is ``revision``."""
+
+    utterance: int
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
 class Resumed:
     """The caller goes on: earlier revisions are void."""
 
@@ -75,13 +92,14 @@ class Resumed:
 
 @dataclass(frozen=True, slots=True)
 class TurnEnded:
-    """The caller is done."""
+    """The caller is done. ``cut``: or speaks on and on, and is answered all the same."""
 
     utterance: int
     revision: int
+    cut: bool = False
 
 
-TurnFact: TypeAlias = Began | Confirmed | Dropped | Paused | Resumed | TurnEnded
+TurnFact: TypeAlias = Began | Confirmed | Dropped | Paused | Checked | Resumed | TurnEnded
 
 
 class CallerTurn:
@@ -95,6 +113,7 @@ class CallerTurn:
         self._turns = turns
         self._judged = judged
         self._read = read
+        self.activation = Activation(vad, FRAME_S)
         self.phase = Phase.QUIET
         self.utterance = 0
         self.revision = 0
@@ -108,6 +127,7 @@ class CallerTurn:
         self._quiet_s = 0.0
         self._murmur_s = 0.0
         self._silence_s = 0.0
+        self._unbroken_s = self._checked_s = 0.0
         self._completeness: float | None = None
         self._opinion_due = False
         self._ending = Ending.NONE
@@ -142,17 +162,18 @@ class CallerTurn:
             self._burst_s = self._burst_s + FRAME_S if gap < FRAME_S / 2 else 0.0
             self._gap_s = max(self._gap_s * 0.99, gap if gap <= LONGEST_GAP_S else 0.0, self._burst_s)
         self._scored_at = at
-        quiet = probability < max(self._vad.activation_threshold, QUIET_PROBABILITY)
+        self.activation.hear(probability)
+        quiet = probability < self.activation.clear
         self._quiet_s = self._quiet_s + FRAME_S if quiet else 0.0
-        if probability >= self._vad.activation_threshold:
+        if probability >= self.activation.threshold:
             facts = self._speech(at, audio_s, quiet)
         else:
             facts = self._silence()
         if self.phase is Phase.SPEAKING and self._quiet_s >= self._pause_s - _TOLERANCE_S:
             facts += self._pause(self._silence_s)
         if self.phase is Phase.PAUSING:
-            facts += self._end_if_due(self._silence_s)
-        return facts
+            facts += self._end_if_due(self._still_s)
+        return facts + self._look_at_length(audio_s)
 
     def judge(self, utterance: int, revision: int, probability: float | None) -> list[TurnFact]:
         """The end-of-turn model's opinion has come (``None``: it has none)."""
@@ -160,7 +181,7 @@ class CallerTurn:
             return []
         self._completeness = 1.0 if probability is None else probability
         self._opinion_due = False
-        return self._end_if_due(self._silence_s)
+        return self._end_if_due(self._still_s)
 
     def read(self, utterance: int, revision: int, ending: Ending) -> list[TurnFact]:
         """The words until the pause have come, or will not come (``Ending.NONE``)."""
@@ -168,7 +189,22 @@ class CallerTurn:
             return []
         self._ending = ending
         self._words_due = False
-        return self._end_if_due(self._silence_s)
+        return self._end_if_due(self._still_s)
+
+    def wordless(self, utterance: int, revision: int) -> list[TurnFact]:
+        """There are no words in what was said until ``revision``: it may be a noise, and then it ends here."""
+        if (utterance, revision) != (self.utterance, self.revision):
+            return []
+        self.activation.learn()
+        if self.phase is Phase.PAUSING and self.activation.murmur_only:
+            self.activation.murmurs()
+            return self._end()
+        return self._end() if self.phase is Phase.SPEAKING else []
+
+    def nothing_new(self, utterance: int, revision: int) -> list[TurnFact]:
+        """The words until ``revision`` are the same as before: what goes on without a pause is noise."""
+        speaking = self.phase is Phase.SPEAKING and (utterance, revision) == (self.utterance, self.revision)
+        return self._end() if speaking else []
 
     def tick(self, now: float) -> list[TurnFact]:
         """Count silence by the wall clock where audio has stopped coming."""
@@ -185,6 +221,23 @@ class CallerTurn:
             facts += self._end_if_due(silence_s)
         return facts
 
+    @property
+    def _still_s(self) -> float:
+        """Silence, or murmur for longer."""
+        return max(self._silence_s, self._quiet_s - MURMUR_S)
+
+    def _look_at_length(self, audio_s: float) -> list[TurnFact]:
+        """Speech that has no pause: are there words in it? And sooner or later it is answered."""
+        if not self.confirmed or self.phase is not Phase.SPEAKING:
+            return []
+        facts: list[TurnFact] = []
+        too_long = audio_s - self._unbroken_s >= LONGEST_TURN_S
+        if too_long or audio_s - self._checked_s >= (NOISY_CHECK_S if self.activation.noisy else CHECK_S):
+            self._checked_s = audio_s
+            self.revision += 1
+            facts.append(Checked(self.utterance, self.revision))
+        return facts + self._end(cut=True) if too_long else facts
+
     def _speech(self, at: float, audio_s: float, quiet: bool) -> list[TurnFact]:
         facts: list[TurnFact] = []
         if self.phase is Phase.QUIET:
@@ -195,7 +248,8 @@ class CallerTurn:
             self._speech_s = 0.0
             self._run_s = 0.0
             self._quiet_s = 0.0
-            self.start_audio_s = audio_s - FRAME_S
+            self.activation.begin()
+            self.start_audio_s = self._unbroken_s = self._checked_s = audio_s - FRAME_S
             self.start_at = at
             facts.append(Began(self.utterance))
         self._speech_s += FRAME_S
@@ -207,6 +261,7 @@ class CallerTurn:
         if self.phase is Phase.PAUSING and self._run_s >= SHORTEST_UTTERANCE_S - _TOLERANCE_S:
             # A single frame may be a click: it starts the silence over but does not void the revision.
             self.phase = Phase.SPEAKING
+            self._unbroken_s = self._checked_s = audio_s
             facts.append(Resumed(self.utterance))
         if not self.confirmed and self._long_enough():
             self.confirmed = True
@@ -259,5 +314,10 @@ class CallerTurn:
     def _end_if_due(self, silence_s: float) -> list[TurnFact]:
         if silence_s < self._needed_silence_s() - _TOLERANCE_S:
             return []
+        if self._silence_s < self._quiet_s - MURMUR_S:
+            self.activation.murmurs()
+        return self._end()
+
+    def _end(self, *, cut: bool = False) -> list[TurnFact]:
         self.phase = Phase.QUIET
-        return [TurnEnded(self.utterance, self.revision)]
+        return [TurnEnded(self.utterance, self.revision, cut)]

@@ -83,13 +83,14 @@ class Joint:
         """The caller is speaking, or pauses."""
         return self.turn.phase is not Phase.QUIET and self.turn.confirmed
 
-    def end_turn(self, at: float, utterance: int, revision: int) -> None:
-        """The caller's turn is over, its words are to come."""
+    def end_turn(self, at: float, utterance: int, revision: int, *, cut: bool = False) -> None:
+        """The caller's turn is over, its words are to come. ``cut``: the caller goes on, but has gone on too long."""
         joined, turn = self.joined_at or 0.0, self.turn
         audio = Span(turn.start_audio_s, turn.speech_end_audio_s)
         wall = Span(turn.start_at - joined, turn.speech_end_at - joined)
         words_by = at + self.settings.turns.transcription_patience_s
         heard = HeardTurn(utterance, revision, audio, wall, turn.start_at, turn.speech_end_at, words_by)
+        heard.cut = cut
         self.out += self.hearing.end(heard)
 
     def record_user(self, modality: Modality, ordinal: int, text: str, audio: Span, wall: Span) -> None:

@@ -41,7 +41,7 @@ class Overlap:
 
     def hear(self, event: SpeechScored, reply: Reply | None, turn: CallerTurn) -> bool:
         """One scored frame. True when it is enough to interrupt ``reply``."""
-        speech = event.probability >= self._vad.activation_threshold
+        speech = event.probability >= turn.activation.threshold
         rising = self._rising
         risen = not speech and event.rise_db is not None and event.rise_db >= RISE_DB
         self._rising = min(self._rising + 1, MOST_BACKDATED) if risen else 0
@@ -59,7 +59,7 @@ class Overlap:
                 self._counts = True
             return False
         self._gap = 0
-        if not self._counts:
+        if not self._counts or turn.activation.noisy:
             return False
         if not self._counted_s:
             self._before = rising

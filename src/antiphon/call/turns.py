@@ -33,7 +33,7 @@ class Turns(Closing):
             turn.ordinal = self.history.take_ordinal()
             if not self.closing:
                 self._answering = turn
-                self.agenda.owe_answer()
+                self.agenda.owe_answer(over_caller=turn.cut)
                 self.agenda.greeting_due = None
         for turn in list(self.hearing.waiting):
             # A speech model is to have the sound of the turn it answers, and not its words as well.
