@@ -339,6 +339,16 @@ async def transcribed(transcriber: Transcriber) -> tuple[list[str], float]:
     return texts, at
 
 
+def test_a_language_is_that_of_the_transcriber_that_is_asked_first() -> None:
+    class English(ScriptedTranscriber):
+        def knows(self, language: str) -> bool:
+            return language == "en"
+
+    for first, known in ((English(), ["en"]), (Lengths(), ["en", "xx"])):
+        transcriber = transcribers(first, English())
+        assert [language for language in ("en", "xx") if transcriber.knows(language)] == known
+
+
 def test_a_transcriber_that_works_is_the_only_one_that_listens() -> None:
     second = Lengths()
     assert run_virtual(transcribed(transcribers(Lengths(), second)))[0] == ["1024", "1536"]

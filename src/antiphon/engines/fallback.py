@@ -20,6 +20,7 @@ from antiphon.engines.candidates import Candidate, Candidates, Note
 from antiphon.engines.protocols import (
     Alive,
     Generated,
+    KnowsLanguages,
     LanguageModel,
     Primable,
     Samples,
@@ -138,6 +139,11 @@ class FallbackTranscriber:
     def for_call(self, note: Note) -> FallbackTranscriber:
         """The same for one call."""
         return FallbackTranscriber(self.candidates.for_call(note))
+
+    def knows(self, language: str) -> bool:
+        """Whether the transcriber that is asked first can be told this language."""
+        first = self.candidates.row[0].engine
+        return not isinstance(first, KnowsLanguages) or first.knows(language)
 
     def open(self, language: str | None) -> FallbackTranscription:
         """Begin an utterance."""
