@@ -65,13 +65,14 @@ class Limits(Settings):
 
 
 class Tools(Settings):
-    """Where HTTP tools may reach. Without any of this: the public internet, not the server's own surroundings."""
+    """Where HTTP tools and data connections may reach. Without any of this: the public internet and nothing nearer."""
 
     allow_private: bool = Field(
-        default=False, description="Tools may reach loopback, private and link-local addresses too."
+        default=False,
+        description="Tools and data connections may reach loopback, private and link-local addresses too.",
     )
     allowed: tuple[str, ...] = Field(
-        default=(), description="Host names, addresses and networks that tools may reach although they are private."
+        default=(), description="Host names, addresses and networks that they may reach although they are private."
     )
 
 
@@ -167,6 +168,13 @@ class Config(EngineSettings):
 
     host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on; `0.0.0.0` is all.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    workers: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Processes that share the work: one for each core that is to serve calls. Each loads the embedded "
+        "models for itself.",
+    )
     public_url: str | None = Field(
         default=None,
         pattern=r"^https?://[^\s/?#]+[^\s?#]*$",
@@ -190,7 +198,7 @@ class Config(EngineSettings):
     )
     limits: Limits = Field(default=Limits(), description="What one server takes on.")
     log: Log = Field(default=Log(), description="What the server writes to standard error.")
-    tools: Tools = Field(default=Tools(), description="Where HTTP tools may reach.")
+    tools: Tools = Field(default=Tools(), description="Where HTTP tools and data connections may reach.")
     turns: Turns = Field(default=Turns(), description="How the server takes turns.")
     threads: Threads = Field(default=Threads(), description="What the side threads of a call may take.")
 
@@ -213,6 +221,11 @@ ENVIRONMENT = {
     "ANTIPHON_MODELS": "models_dir",
 }
 """Variables that set a key. ``ANTIPHON_CONFIG`` names the file."""
+
+
+def with_environment(**variables: str) -> dict[str, str]:
+    """The environment for a process that we start: ours, and ``variables``."""
+    return {**os.environ, **variables}
 
 
 def load_config(

@@ -101,7 +101,7 @@ async def find(reach: Reach, resolve: Resolve, host: str, port: int) -> Sequence
     for address in addresses:
         refusal = reach.refusal(host, address)
         if refusal is not None:
-            raise Refused(f"{host}: {refusal}, and tools may reach those only")
+            raise Refused(f"{host}: {refusal}, and only those may be reached")
     return addresses
 
 
