@@ -8,7 +8,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -252,3 +252,53 @@ def test_weights_that_are_none(tmp_path: Path) -> None:
     path.write_bytes(b"GGUF but not really" * 100)
     with pytest.raises(ModelCorrupt, match=r"wrong\.gguf"):
         LlamaModel(path).load()
+
+
+def aside(conversation: str, *texts: str) -> Prompt:
+    return replace(ask(conversation, *texts), background=True)
+
+
+async def test_what_is_written_in_the_background_gives_way_and_is_given_out_once(model: LlamaModel) -> None:
+    question = "Count from one to ten, in words."
+    undisturbed, _ = await answer(model, ask("undisturbed", question))
+    await answer(model, ask("call", "Are you open today?"))
+    pieces: list[str] = []
+    take = pieces.append
+
+    async def write() -> None:
+        async for item in _words(model.generate(aside("call/side", question))):
+            take(item.text)
+
+    writing = asyncio.ensure_future(write())
+    while len(pieces) < 5:
+        await asyncio.wait([writing], timeout=0.01)
+    async with aclosing(model.generate(ask("call", "Are you open today?"))) as reply:  # type: ignore[type-var]
+        assert isinstance(await anext(aiter(_words(reply))), TextDelta)
+        assert not [run for run in model._runs if run.prompt.background and not run.stopped.is_set()]
+        given = len(pieces)
+    assert len(pieces) == given
+    await writing
+    assert "".join(pieces) == undisturbed
+
+
+async def test_a_long_prompt_in_the_background_hardly_delays_a_reply(model: LlamaModel) -> None:
+    await answer(model, ask("call", "Are you open today?"))
+    reading = asyncio.ensure_future(answer(model, aside("call/long", "Tell me about bread. " * 50)))
+    await begun(model, "call/long", reading)
+    async with aclosing(model.generate(ask("call", "Are you open today?"))) as reply:  # type: ignore[type-var]
+        assert isinstance(await anext(aiter(_words(reply))), TextDelta)
+        assert not reading.done()
+    text, usage = await reading
+    assert text
+    assert usage.prompt_tokens > 200
+
+
+async def test_a_prompt_may_bound_its_answer(model: LlamaModel) -> None:
+    _, usage = await answer(model, replace(ask("bound", "Count from one to ten."), output_tokens=3))
+    assert usage.completion_tokens == 3
+
+
+async def _words(reply: AsyncIterator[Any]) -> AsyncIterator[TextDelta]:
+    async for item in reply:
+        if isinstance(item, TextDelta):
+            yield item

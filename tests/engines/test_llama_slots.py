@@ -141,3 +141,31 @@ def test_the_newest_message_is_always_sent(turns: list[tuple[int, int]], system:
         assert messages
         assert messages[0].role == "user"
         window.counted(now, tokens)
+
+
+async def test_conversations_in_the_background_share_one_slot() -> None:
+    slots = Slots(3)
+    call = await slots.take("call")
+    first = await slots.take("call/a", background=True)
+    waiting = asyncio.ensure_future(slots.take("call/b", background=True))
+    await asyncio.wait([waiting], timeout=0)
+    assert not waiting.done()
+    assert await slots.take("other") not in (call, first)
+    slots.release(first)
+    assert await waiting == first
+
+
+async def test_the_background_takes_another_slot_once_a_call_has_taken_its_own() -> None:
+    slots = Slots(1)
+    slots.release(await slots.take("call/a", background=True))
+    slots.release(await slots.take("call"))
+    assert await slots.take("call/a", background=True) == 0
+
+
+async def test_whether_there_is_room() -> None:
+    slots = Slots(1)
+    index = await slots.take("call")
+    assert not slots.has_room("call")
+    assert not slots.has_room("other")
+    slots.release(index)
+    assert slots.has_room("other")

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -17,7 +19,7 @@ from typing import Any, TypeAlias
 from antiphon.call.history import Prompt
 from antiphon.engines.llama_server import ContextExceeded, LlamaServer
 from antiphon.engines.llama_slots import Slots, Window
-from antiphon.engines.protocols import Alive, Generated, Samples, TextDelta, Usage
+from antiphon.engines.protocols import Alive, Generated, Samples, TextDelta, ToolCall, Usage
 from antiphon.engines.tool_grammar import grammar
 from antiphon.engines.tool_prompt import CallReader, as_text, usable
 from antiphon.errors import AntiphonError, EngineError
@@ -27,6 +29,12 @@ _STOP = ("<|im_start|>", "<|im_end|>", "\nUser:", "\nuser:")
 
 _REUSE_TOKENS = 16
 """Least run of tokens that is moved within the context, rather than read anew, when oldest messages are left out."""
+
+_GIVES_WAY = 3
+"""Times that a background generation with words already written stops for a reply, before it goes on beside them."""
+
+_ALIVE_S = 1.0
+"""Between two signs of life while something waits."""
 
 _END = None
 _Item: TypeAlias = Generated | AntiphonError | None
@@ -40,6 +48,10 @@ class _Run:
     """In words alone, whatever tools there are."""
     max_tokens: int
     grammar: str | None = None
+    seed: int | None = None
+    """Of a background generation: begun again, it writes the same."""
+    stubborn: bool = False
+    """Goes on beside a reply that is written meanwhile, unless that has no slot."""
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
     items: asyncio.Queue[_Item] = field(default_factory=asyncio.Queue)
     stopped: threading.Event = field(default_factory=threading.Event)
@@ -47,10 +59,10 @@ class _Run:
     reader: CallReader = field(default_factory=CallReader)
 
     @classmethod
-    def of(cls, prompt: Prompt, max_tokens: int) -> _Run:
+    def of(cls, prompt: Prompt, max_tokens: int, seed: int | None = None) -> _Run:
         """A run of a prompt, with tools or without."""
         words = as_text(prompt)
-        return cls(words, max_tokens, None if words is prompt or not max_tokens else grammar(usable(prompt)))
+        return cls(words, max_tokens, None if words is prompt or not max_tokens else grammar(usable(prompt)), seed)
 
     def put(self, item: _Item) -> None:
         """From the thread. The loop may be gone: then nobody wants it."""
@@ -98,6 +110,7 @@ class LlamaModel:
         self._generating = 0
         self._idle: list[asyncio.Future[None]] = []
         self._primes: dict[str, _Run] = {}
+        self._asides: set[_Run] = set()
         self._runs: set[_Run] = set()
         self._computing: set[threading.Thread] = set()
         self._closed = False
@@ -111,9 +124,15 @@ class LlamaModel:
         """Stream the reply; ``audio`` is not for this model.
 
         A prompt that outgrows the context loses its oldest messages. After ``aclose`` the computation ends with
-        the token, or the 64 tokens of prompt, it is at.
+        the token, or the 64 tokens of prompt, it is at. A prompt in the background is answered while nothing else
+        is, see ``_aside``.
         """
-        run = _Run.of(prompt, self._max_tokens)
+        if prompt.background:
+            async with aclosing(self._aside(prompt)) as written:
+                async for piece in written:
+                    yield piece
+            return
+        run = _Run.of(prompt, self._bound(prompt))
         self._generating += 1
         self._give_way(prompt.conversation)
         try:
@@ -127,6 +146,47 @@ class LlamaModel:
             self._generating -= 1
             if not self._generating:
                 self._wake()
+
+    async def _aside(self, prompt: Prompt) -> AsyncGenerator[Generated]:
+        """Stream the answer to a prompt that nobody waits for.
+
+        It begins when no reply is being written, and stops when one is wanted: beside it a reply would be written at
+        half the speed, or, while a prompt is read, hardly at all. Then it begins anew, with the same words, of which
+        those that were given out are not given out again.
+        """
+        seed, given, stops = secrets.randbelow(1 << 31), 0, 0
+        while True:
+            async with aclosing(_alive_until(self._until_idle())) as waiting:
+                async for alive in waiting:
+                    yield alive
+            run, written, whole = _Run.of(prompt, self._bound(prompt), seed), 0, False
+            self._asides.add(run)
+            try:
+                async with aclosing(_alive_until(self._start(run))) as waiting:
+                    async for alive in waiting:
+                        yield alive
+                while (item := await run.items.get()) is not _END and not run.stopped.is_set():
+                    if isinstance(item, AntiphonError):
+                        raise item
+                    if not isinstance(item, TextDelta | ToolCall):
+                        whole = isinstance(item, Usage)
+                        yield item
+                        continue
+                    before, written = written, written + _length(item)
+                    run.stubborn = stops >= _GIVES_WAY
+                    if written > given:
+                        yield item if before >= given else _rest(item, given - before)
+                        given = written
+                if whole or self._closed or not run.stopped.is_set():
+                    return
+                stops += bool(written)
+            finally:
+                run.stopped.set()
+                self._asides.discard(run)
+
+    def _bound(self, prompt: Prompt) -> int:
+        """Tokens of an answer at most."""
+        return self._max_tokens if prompt.output_tokens is None else min(self._max_tokens, prompt.output_tokens)
 
     async def prime(self, prompt: Prompt) -> None:
         """Read ``prompt`` ahead of time, whenever nothing is being generated.
@@ -163,11 +223,15 @@ class LlamaModel:
         self._server.close()
 
     def _give_way(self, conversation: str) -> None:
-        """Stop all priming; that of ``conversation`` for good."""
+        """Stop all priming, that of ``conversation`` for good, and what is written in the background."""
         if (own := self._primes.pop(conversation, None)) is not None:
             own.stopped.set()
         for run in self._primes.values():
             run.stopped.set()
+        has_slot = self._slots.has_room(conversation)
+        for run in self._asides:
+            if not (run.stubborn and has_slot):
+                run.stopped.set()
 
     async def _until_idle(self) -> None:
         while self._generating:
@@ -183,7 +247,7 @@ class LlamaModel:
 
     async def _start(self, run: _Run) -> None:
         """Begin to compute, as soon as there is a slot."""
-        index = await self._slots.take(run.prompt.conversation)
+        index = await self._slots.take(run.prompt.conversation, background=run.prompt.background)
         if run.stopped.is_set() or self._closed:
             self._slots.release(index)
             if self._closed:
@@ -228,6 +292,8 @@ class LlamaModel:
         }
         if run.grammar is not None:
             request["grammar"] = run.grammar
+        if run.seed is not None:
+            request["seed"] = run.seed
         try:
             self._server.chat(request, run.deliver)
         except ContextExceeded as error:
@@ -244,6 +310,25 @@ def _usage(usage: dict[str, Any]) -> Usage:
         cached_tokens=usage.get("prompt_tokens_details", {}).get("cached_tokens", 0),
         completion_tokens=usage["completion_tokens"],
     )
+
+
+def _length(item: TextDelta | ToolCall) -> int:
+    return len(item.text) if isinstance(item, TextDelta) else 1
+
+
+def _rest(item: TextDelta | ToolCall, start: int) -> Generated:
+    return TextDelta(item.text[start:]) if isinstance(item, TextDelta) else item
+
+
+async def _alive_until(work: Coroutine[Any, Any, None]) -> AsyncGenerator[Alive]:
+    """Signs of life for as long as ``work`` takes."""
+    task = asyncio.ensure_future(work)
+    try:
+        while not (await asyncio.wait([task], timeout=_ALIVE_S))[0]:
+            yield Alive()
+        task.result()
+    finally:
+        task.cancel()
 
 
 def _drop(chunk: dict[str, Any]) -> bool:

@@ -21,27 +21,29 @@ _TOKENS_PER_MESSAGE = 8
 class _Slot:
     conversation: str | None = None
     busy: bool = False
+    background: bool = False
     used: int = 0
 
 
 class Slots:
     """Gives a conversation the same slot turn after turn, so that its prompt is still there.
 
-    A new conversation takes the slot that has been idle longest. Thread-safe: a slot is taken on an event loop
+    A new conversation takes the slot that has been idle longest; conversations in the background share one, so that
+    they leave the others to the calls. Thread-safe: a slot is taken on an event loop
     and given back by the thread that computed in it.
     """
 
     def __init__(self, count: int) -> None:
         self._slots = [_Slot() for _ in range(count)]
-        self._waiting: list[tuple[str, Future[int]]] = []
+        self._waiting: list[tuple[str, bool, Future[int]]] = []
         self._clock = 0
         self._lock = threading.Lock()
 
-    async def take(self, conversation: str) -> int:
+    async def take(self, conversation: str, *, background: bool = False) -> int:
         """The slot of ``conversation``, or a new one for it, as soon as it is free. Give it back with ``release``."""
         future: Future[int] = Future()
         with self._lock:
-            self._waiting.append((conversation, future))
+            self._waiting.append((conversation, background, future))
             self._assign()
         try:
             return await asyncio.wrap_future(future)
@@ -49,6 +51,11 @@ class Slots:
             if not future.cancel() and not future.cancelled():
                 self.release(future.result())
             raise
+
+    def has_room(self, conversation: str) -> bool:
+        """Whether the conversation would have a slot at once."""
+        with self._lock:
+            return self._pick(conversation, False) is not None
 
     def release(self, index: int) -> None:
         """The slot is free; what lies in it stays there."""
@@ -58,21 +65,23 @@ class Slots:
 
     def _assign(self) -> None:
         still_waiting = []
-        for conversation, future in self._waiting:
-            index = self._pick(conversation)
+        for conversation, background, future in self._waiting:
+            index = self._pick(conversation, background)
             if index is None:
-                still_waiting.append((conversation, future))
+                still_waiting.append((conversation, background, future))
             elif future.set_running_or_notify_cancel():
                 self._clock += 1
-                self._slots[index] = _Slot(conversation, busy=True, used=self._clock)
+                self._slots[index] = _Slot(conversation, busy=True, background=background, used=self._clock)
                 future.set_result(index)
         self._waiting = still_waiting
 
-    def _pick(self, conversation: str) -> int | None:
+    def _pick(self, conversation: str, background: bool) -> int | None:
         for index, slot in enumerate(self._slots):
             if slot.conversation == conversation:
                 return None if slot.busy else index
-        free = [index for index, slot in enumerate(self._slots) if not slot.busy]
+        shared = [index for index, slot in enumerate(self._slots) if slot.background]
+        candidates = shared if background and shared else range(len(self._slots))
+        free = [index for index in candidates if not self._slots[index].busy]
         return min(free, key=lambda index: self._slots[index].used, default=None)
 
 
