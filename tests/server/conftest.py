@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+import pytest_asyncio
 from fastapi import FastAPI
 
 from antiphon.engines import registry
@@ -26,6 +27,8 @@ from antiphon.session.switchboard import Switchboard
 from antiphon.store.database import Database
 from antiphon.store.ledger import Ledger
 from antiphon.store.repositories import Repositories
+from tests.conftest import SCRIPTED as SCRIPTED_FILE
+from tests.conftest import RealServer, running_server
 
 KEY = "testtest.0123456789abcdef0123456789abcdef"
 
@@ -102,3 +105,11 @@ async def served(house: House) -> AsyncIterator[House]:
             yield replace(house, client=client)
         server.should_exit = True
         await serving
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def open_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RealServer]:
+    """`antiphon serve` with scripted engines, whose calls may reach this machine."""
+    config = f"{SCRIPTED_FILE}\ntools.allow_private = true"
+    async with running_server(tmp_path_factory.mktemp("open"), config) as server:
+        yield server

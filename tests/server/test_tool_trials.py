@@ -9,9 +9,8 @@ from uuid import uuid4
 
 import httpx
 import pytest
-import pytest_asyncio
 
-from tests.conftest import SCRIPTED, RealServer, running_server
+from tests.conftest import RealServer
 from tests.server.test_tool_calls import weather as weather
 
 NO_CALL = "00000000-0000-0000-0000-000000000000"
@@ -40,13 +39,6 @@ def definition(url: str, **more: Any) -> dict[str, Any]:
         "http": {"baseUrlPattern": f"{url}/sky", "httpMethod": "POST"},
         **more,
     }
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def open_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RealServer]:
-    """A server whose tools may reach this machine."""
-    async with running_server(tmp_path_factory.mktemp("open"), f"{SCRIPTED}\ntools.allow_private = true") as server:
-        yield server
 
 
 @pytest.fixture
