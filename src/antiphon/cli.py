@@ -91,6 +91,15 @@ def serve(
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port. Default: 8000; 0 takes a free one.")] = None,
     config: ConfigOption = None,
     data_dir: DataOption = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=64,
+            help="Processes that share the work, on one port and one database: one for each core that is to serve "
+            "calls. Each loads embedded models for itself. Default: 1.",
+        ),
+    ] = None,
     log_level: Annotated[LogLevel | None, typer.Option(help="Least severity written. Default: info.")] = None,
 ) -> None:
     """Run the server until it is stopped (Ctrl-C, or SIGTERM).
@@ -103,13 +112,20 @@ def serve(
       antiphon serve
 
       antiphon serve --host 0.0.0.0 --port 80 --data-dir /var/lib/antiphon --config /etc/antiphon.toml
+
+      antiphon serve --workers 4
     """
-    loaded = _load(config, data_dir, host=host, port=port)
+    loaded = _load(config, data_dir, host=host, port=port, workers=workers)
     if log_level is not None:
         loaded = loaded.model_copy(update={"log": loaded.log.model_copy(update={"level": log_level.value})})
-    from antiphon.server.run import serve as run
+    if loaded.workers > 1:
+        from antiphon.server.front import serve as serve_with_workers
 
-    run(loaded)
+        serve_with_workers(loaded)
+    else:
+        from antiphon.server.run import serve as serve_alone
+
+        serve_alone(loaded)
 
 
 @app.command()
@@ -184,6 +200,31 @@ def demo(
     arguments = [] if config is None else ["--config", str(config)]
     good = asyncio.run(run(DemoOptions(out, make_key, open_transcriber, arguments), console))
     raise typer.Exit(0 if good else 1)
+
+
+@app.command()
+def capacity(
+    out: Annotated[Path | None, typer.Option(help="File for the figures as JSON, too.")] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Measure how many calls this machine carries, and of what.
+
+    Runs each configured engine by itself, and ten real calls against a server of its own: about a minute. Let nothing
+    else run meanwhile.
+    """
+    import os
+
+    from antiphon.capacity.run import CapacityOptions, run
+    from antiphon.engines import registry
+
+    loaded = _load(config)
+
+    async def make_key(data_dir: Path) -> str:
+        return await _create_key(_load(config, data_dir), "capacity")
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    engines = registry.build(loaded, loaded.models_dir)
+    asyncio.run(run(CapacityOptions(make_key, cores, out), engines, Console(highlight=False)))
 
 
 @models_app.command("list")

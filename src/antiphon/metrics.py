@@ -9,7 +9,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from antiphon.call.messages import CallEvent
 
-LIVE_CALLS = Gauge("antiphon_live_calls", "Calls that are joined and not ended.")
+LIVE_CALLS = Gauge("antiphon_live_calls", "Calls that are joined and not ended.", multiprocess_mode="livesum")
 CALLS_CREATED = Counter("antiphon_calls_created_total", "Calls created.")
 CALLS_ENDED = Counter("antiphon_calls_ended_total", "Calls ended, by endReason.", ["reason"])
 JOINS_REFUSED = Counter("antiphon_joins_refused_total", "Joins refused, by WebSocket close code.", ["code"])
@@ -18,7 +18,11 @@ LOOP_LATENESS = Histogram(
     "How much later than asked the event loop woke the watchdog.",
     buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 5),
 )
-LOOP_BUSY = Gauge("antiphon_event_loop_busy_ratio", "Share of its time that the event loop works, over some seconds.")
+LOOP_BUSY = Gauge(
+    "antiphon_event_loop_busy_ratio",
+    "Share of its time that the event loop works, over some seconds; of several workers, the busiest one's.",
+    multiprocess_mode="livemax",
+)
 RESPONSE_LATENCY = Histogram(
     "antiphon_response_seconds",
     "From the end of the caller's speech to the first audio of the reply.",

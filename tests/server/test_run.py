@@ -17,8 +17,8 @@ import pytest
 from websockets.asyncio.client import connect
 
 from antiphon.errors import DataFolderError, PortInUse, SetupError
-from antiphon.server.run import greeting, prepare_folder
 from antiphon.server.sockets import SEND_BUFFER_BYTES, address, listen
+from antiphon.server.startup import greeting, prepare_folder
 
 pytestmark = pytest.mark.server
 

@@ -12,6 +12,7 @@ from antiphon.engines.registry import Engines
 from antiphon.server import call_content, calls, errors, health, join, models, schema, tools, voices
 from antiphon.server.auth import Keyring
 from antiphon.server.config import Config
+from antiphon.server.neighbours import Neighbours
 from antiphon.server.openapi import add_schemas
 from antiphon.server.ports import Readiness, Services
 from antiphon.session.switchboard import Switchboard
@@ -37,6 +38,7 @@ def create_app(
     *,
     keys: Keyring | None = None,
     readiness: Readiness | None = None,
+    neighbours: Neighbours | None = None,
 ) -> FastAPI:
     """The ASGI app. ``readiness`` is ready unless one is given that is not."""
     app = _App(
@@ -55,6 +57,7 @@ def create_app(
         switchboard=switchboard,
         keys=keys or Keyring(store.keys, configured),
         readiness=readiness or Readiness(),
+        neighbours=neighbours,
     )
     app.state.previews = voices.Previews()
     for router in ROUTERS:

@@ -124,6 +124,10 @@ async def send_data_message_to_call(request: Request, serving: Serving, call_id:
         raise MessageError("type: has to be forced_agent_message, hang_up or user_text_message")
     call = await find_call(serving, call_id)
     if not serving.switchboard.is_live(call.call_id):
+        if serving.neighbours is not None and not call.ended:
+            answer = await serving.neighbours.ask(request, call.call_id, body)
+            if answer is not None:
+                return answer
         raise WrongState("the call has ended" if call.ended else "the call is not joined yet")
     serving.switchboard.send(call.call_id, message)
     return Response(status_code=204)

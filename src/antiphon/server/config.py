@@ -38,7 +38,9 @@ _LOAD = LoadLimits()
 class Limits(Settings):
     """What one server takes on."""
 
-    max_calls: int = Field(default=200, ge=1, description="Live calls at most; creating more is answered by 503.")
+    max_calls: int = Field(
+        default=200, ge=1, description="Live calls at most, of all workers together; creating more is answered by 503."
+    )
     max_loop_share: float = Field(
         default=_LOAD.busy,
         gt=0,

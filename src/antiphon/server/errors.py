@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,6 +22,7 @@ from antiphon.errors import (
     StoreError,
 )
 from antiphon.metrics import HTTP_REQUESTS
+from antiphon.server.logs import where
 
 RETRY_AFTER_S = 5
 
@@ -64,11 +64,6 @@ def _message_field(error: MessageError) -> FieldError:
     path, colon, message = str(error).partition(": ")
     # "hang_up.message: expected a string": the body's path has no type in front
     return FieldError(path.partition(".")[2] or path, message) if colon else FieldError("", str(error))
-
-
-def where(error: BaseException) -> list[str]:
-    """File and line of each step, innermost last; the message stays out, as it may quote a caller."""
-    return [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)][-8:]
 
 
 def install(app: FastAPI) -> None:

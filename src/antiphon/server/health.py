@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from fastapi import APIRouter
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import JSONResponse, Response
@@ -27,6 +29,8 @@ async def ready(serving: Serving) -> Response:
 
 
 @router.get("/metrics")
-async def metrics() -> Response:
-    """For Prometheus."""
+async def metrics(serving: Serving) -> Response:
+    """For Prometheus: of the whole server, however many processes it is."""
+    if serving.neighbours is not None:
+        return Response(await asyncio.to_thread(serving.neighbours.exposition), media_type=CONTENT_TYPE_LATEST)
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

@@ -11,7 +11,7 @@ from starlette.websockets import WebSocket
 
 from antiphon.errors import JoinRefused
 from antiphon.media.server_websocket import ServerWebSocket
-from antiphon.server.errors import where
+from antiphon.server.logs import where
 from antiphon.server.ports import Services
 
 SERVER_FAULT = 1011

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
 
 import structlog
 from structlog.typing import EventDict, Processor
 
 from antiphon.server.config import Log
-from antiphon.server.errors import where
 
 _LIBRARIES = ("alembic", "uvicorn", "uvicorn.error", "uvicorn.access", "httpx", "httpcore", "openai", "websockets")
 """They may not speak below a warning: at ``info`` some of them write URLs, and those hold secrets."""
@@ -23,6 +23,11 @@ def without_message(_logger: object, _method: str, event: EventDict) -> EventDic
         event["error"] = type(error).__name__
         event["where"] = where(error)
     return event
+
+
+def where(error: BaseException) -> list[str]:
+    """File and line of each step, innermost last; the message stays out, as it may quote a caller."""
+    return [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)][-8:]
 
 
 def configure(log: Log) -> None:

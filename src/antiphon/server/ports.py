@@ -8,6 +8,7 @@ from antiphon.engines.registry import Engines
 from antiphon.errors import Overloaded
 from antiphon.server.auth import Keyring
 from antiphon.server.config import Config
+from antiphon.server.neighbours import Neighbours
 from antiphon.session.switchboard import Switchboard
 from antiphon.store.repositories import Repositories
 
@@ -39,3 +40,5 @@ class Services:
     switchboard: Switchboard
     keys: Keyring
     readiness: Readiness
+    neighbours: Neighbours | None = None
+    """The other workers, where there are any."""

@@ -8,9 +8,10 @@ import gc
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from typing import Any
 
 import structlog
 import uvicorn
@@ -19,14 +20,15 @@ from starlette.types import ASGIApp
 
 from antiphon.engines import registry
 from antiphon.engines.registry import Engines
-from antiphon.errors import AntiphonError, DataFolderError, SetupError, StoreError
+from antiphon.errors import AntiphonError, SetupError, StoreError
 from antiphon.server import logs
 from antiphon.server.app import create_app
 from antiphon.server.auth import Keyring
 from antiphon.server.config import Config
-from antiphon.server.errors import where
+from antiphon.server.logs import where
 from antiphon.server.ports import Readiness
 from antiphon.server.sockets import CallSocket, address, listen
+from antiphon.server.startup import greeting, prepare_folder
 from antiphon.server.watchdog import watch
 from antiphon.session.data_connections import DataConnections
 from antiphon.session.load import Admission, Load, LoadLimits
@@ -37,16 +39,24 @@ from antiphon.store.repositories import Repositories
 from antiphon.tools.http import HttpCaller
 from antiphon.tools.reach import Reach
 
-EXAMPLE_BODY = (
-    '{"systemPrompt": "You are a friendly assistant. Answer in one or two short sentences.", '
-    '"medium": {"serverWebSocket": {"inputSampleRate": 48000}}}'
-)
-
 _log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a process of the server consists of."""
+
+    config: Config
+    engines: Engines
+    store: Repositories
+    switchboard: Switchboard
+    admission: Admission
+    keys: Keyring
+    readiness: Readiness
+
+
 def serve(config: Config) -> None:
-    """Serve until SIGINT or SIGTERM. Raises :class:`SetupError`, one plain line with the way out."""
+    """Serve in this process until SIGINT or SIGTERM. Raises :class:`SetupError`, one plain line with the way out."""
     logs.configure(config.log)
     with contextlib.closing(listen(config.host, config.port)) as sock:
         try:
@@ -57,9 +67,26 @@ def serve(config: Config) -> None:
 
 async def _serve(config: Config, sock: socket.socket) -> None:
     prepare_folder(config.data_dir)
+    async with built(config) as parts:
+        first_key = await parts.keys.first_key(datetime.now(UTC))
+        app = create_app(
+            config, parts.store, parts.engines, parts.switchboard, keys=parts.keys, readiness=parts.readiness
+        )
+        server = Server(app, config, parts.switchboard, parts.readiness)
+        server.greeting = greeting(address(sock, config.host), first_key)
+        await until_stopped(server, parts, [sock])
+
+
+@contextlib.asynccontextmanager
+async def built(config: Config, worker: int | None = None, *, first: bool = True) -> AsyncIterator[Parts]:
+    """Everything but the app, taken down in order at the end of the block.
+
+    ``worker``: the number of this process where there are several, and whether it is the ``first`` of them: what a
+    former server left behind is then put in order.
+    """
     engines = registry.build(config, config.models_dir)
     try:
-        async with _database(config) as database, Ledger(database, on_trouble=_tell_trouble) as ledger:
+        async with _database(config, worker) as database, Ledger(database, on_trouble=_tell_trouble) as ledger:
             store = Repositories.of(database)
             turns, limits = config.turns.settings(), config.limits
             load = Load(LoadLimits(limits.max_loop_share, limits.max_lateness_ms / 1000))
@@ -69,51 +96,36 @@ async def _serve(config: Config, sock: socket.socket) -> None:
             recordings = config.recordings_dir
             threads = config.threads.settings()
             switchboard = Switchboard(
-                engines, store, ledger, recordings, turns, admission, http, data_connections, threads
+                engines, store, ledger, recordings, turns, admission, http, data_connections, threads, worker
             )
-            await switchboard.start()
+            await switchboard.start(first=first)
             try:
-                await _serve_calls(config, sock, store, engines, switchboard, load)
+                configured = config.api_key.get_secret_value() if config.api_key is not None else None
+                keys = Keyring(store.keys, configured)
+                yield Parts(config, engines, store, switchboard, admission, keys, Readiness(["models"]))
             finally:
                 await switchboard.stop()
     finally:
         await engines.close()
 
 
-async def _serve_calls(
-    config: Config,
-    sock: socket.socket,
-    store: Repositories,
-    engines: Engines,
-    switchboard: Switchboard,
-    load: Load,
+async def until_stopped(
+    server: Server, parts: Parts, sockets: list[socket.socket], *beside: Coroutine[Any, Any, None]
 ) -> None:
-    configured = config.api_key.get_secret_value() if config.api_key is not None else None
-    keys = Keyring(store.keys, configured)
-    first_key = await keys.first_key(datetime.now(UTC))
-    readiness = Readiness(["models"])
-    app = create_app(config, store, engines, switchboard, keys=keys, readiness=readiness)
-    server = Server(app, config, switchboard, readiness)
-    server.greeting = greeting(address(sock, config.host), first_key)
-    await _until_stopped(server, sock, engines, readiness, load)
-
-
-async def _until_stopped(
-    server: Server, sock: socket.socket, engines: Engines, readiness: Readiness, load: Load
-) -> None:
+    """Serve until a signal, or until ``server.should_exit``. ``beside`` runs for as long."""
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(signum, server.handle_exit, signum, None)
-    watching = asyncio.create_task(watch(load))
-    loading = asyncio.create_task(_load(engines, readiness, server))
+    loading = asyncio.create_task(_load(parts.engines, parts.readiness, server))
+    tasks = [loading, *(asyncio.create_task(work) for work in (watch(parts.admission.load), *beside))]
     try:
-        await server.serve(sockets=[sock])
+        await server.serve(sockets=sockets)
         if loading.done() and not loading.cancelled():
             loading.result()
     finally:
-        for task in (watching, loading):
+        for task in tasks:
             task.cancel()
-        await asyncio.wait([watching, loading])
+        await asyncio.wait(tasks)
 
 
 async def _load(engines: Engines, readiness: Readiness, server: Server) -> None:
@@ -149,21 +161,10 @@ def settle_memory() -> None:
     gc.freeze()
 
 
-def prepare_folder(folder: Path) -> None:
-    """Make the data folder, for its owner only. Raises :class:`DataFolderError`."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        probe = folder / ".writable"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise DataFolderError(f"cannot write {folder}: {error.strerror}; choose another --data-dir") from None
-
-
 @contextlib.asynccontextmanager
-async def _database(config: Config) -> AsyncIterator[Database]:
+async def _database(config: Config, worker: int | None) -> AsyncIterator[Database]:
     server_id = read_server_id(config.data_dir, socket.gethostname())
-    database = await Database.open(config.store_url, server_id=server_id)
+    database = await Database.open(config.store_url, server_id=server_id, worker=worker)
     try:
         yield database
     finally:
@@ -172,22 +173,6 @@ async def _database(config: Config) -> AsyncIterator[Database]:
 
 def _tell_trouble(trouble: LedgerTrouble) -> None:
     _log.error("record_trouble", kind=trouble.trouble.value, entries=trouble.entries, error=trouble.error)
-
-
-def greeting(url: str, first_key: str | None) -> str:
-    """What a person who started the server needs next."""
-    lines = [f"Antiphon listens on {url} and is ready when {url}/readyz answers 200."]
-    if first_key is not None:
-        lines += ["", f"API key, shown this once: {first_key}"]
-    lines += [
-        "",
-        "Create a call:",
-        f"  curl -X POST {url}/api/calls \\",
-        f"    -H 'X-API-Key: {first_key}' \\" if first_key else '    -H "X-API-Key: $ANTIPHON_API_KEY" \\',
-        "    -H 'Content-Type: application/json' \\",
-        f"    -d '{EXAMPLE_BODY}'",
-    ]
-    return "\n".join(lines)
 
 
 class Server(uvicorn.Server):

@@ -1,0 +1,342 @@
+"""``antiphon serve --workers N``: the port, and the processes that serve whoever connects to it.
+
+The front accepts connections and hands each to the worker with the least to do; it reads nothing of what is on them.
+It starts the workers, and others in place of those that die, and stops them in order. No worker's number is used twice,
+so that what belongs to a dead one is never taken for what belongs to the next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import pickle
+import shutil
+import signal
+import socket
+import sys
+from collections import deque
+from dataclasses import dataclass, field
+
+import structlog
+from prometheus_client.multiprocess import mark_process_dead
+
+from antiphon.engines.settings import LlamaSettings, WhisperSettings
+from antiphon.errors import DataFolderError, SetupError
+from antiphon.server import logs
+from antiphon.server.channel import (
+    METRICS,
+    Buried,
+    Bury,
+    Channel,
+    Connected,
+    Failed,
+    Joined,
+    Orders,
+    Peers,
+    Report,
+    Serving,
+    Stop,
+)
+from antiphon.server.config import Config, with_environment
+from antiphon.server.sockets import address, listen
+from antiphon.server.startup import greeting, prepare_folder
+
+FOLDER = "workers"
+FIRST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 30.0
+GOOD_LIFE_S = 60.0
+"""A worker that lived for so long is replaced at once again."""
+
+MOST_FAILED_STARTS = 5
+"""In a row, before any worker was ever ready, after which the server gives up."""
+
+STOP_PATIENCE_S = 20.0
+FRESH_S = 1.0
+"""For so long a connection counts as a call: what it is going to be is not known, and not yet in any report."""
+
+BROADCAST_EVERY_S = 0.1
+ACCEPT_AGAIN_S = 0.05
+ACCEPTED_AT_ONCE = 64
+
+_log = structlog.get_logger(__name__)
+
+
+def serve(config: Config) -> None:
+    """Serve until SIGINT or SIGTERM. Raises :class:`SetupError`, one plain line with the way out."""
+    logs.configure(config.log)
+    with contextlib.closing(listen(config.host, config.port)) as sock:
+        prepare_folder(config.data_dir)
+        if (line := memory_warning(config)) is not None:
+            _log.warning(line)
+        asyncio.run(Front(config, sock).run())
+
+
+def memory_warning(config: Config) -> str | None:
+    """What an operator should know who has several workers load large models; ``None``: nothing."""
+    engines = (config.transcriber, *config.transcribers.values(), *config.models.values())
+    large = {type(engine): name for engine in engines if (name := _LARGE.get(type(engine))) is not None}
+    if not large:
+        return None
+    what = " and ".join(sorted(large.values()))
+    return f"each of the {config.workers} workers loads {what} for itself, about 2 GB each with the default models"
+
+
+_LARGE: dict[type, str] = {LlamaSettings: "its language model", WhisperSettings: "Whisper"}
+
+
+@dataclass(eq=False)
+class Worker:
+    """A worker as the front sees it. ``fresh``: when connections of late were handed to it."""
+
+    number: int
+    process: asyncio.subprocess.Process
+    channel: Channel
+    serving: bool = False
+    report: Report | None = None
+    fresh: deque[float] = field(default_factory=deque)
+
+    @property
+    def ready(self) -> bool:
+        """Whether calls can be served there."""
+        return self.report is not None and self.report.ready
+
+    def weight(self, now: float) -> tuple[bool, bool, int, float]:
+        """What it has to do, for comparison: the least comes first."""
+        while self.fresh and self.fresh[0] < now - FRESH_S:
+            self.fresh.popleft()
+        if self.report is None:
+            return True, True, len(self.fresh), 0.0
+        calls = self.report.reading.live + len(self.fresh)
+        return not self.report.ready, self.report.full, calls, self.report.reading.busy
+
+
+class Front:
+    """Runs the workers of a server."""
+
+    def __init__(self, config: Config, listener: socket.socket) -> None:
+        self._config = config
+        self._listener = listener
+        self._folder = config.data_dir / FOLDER
+        self._workers: dict[int, Worker] = {}
+        self._graves: dict[int, int | None] = {}
+        """Workers that are gone and whose calls may not be ended on record yet, and who sees to that."""
+        self._started = 0
+        self._failed_starts = 0
+        self._was_ready = False
+        self._opened = asyncio.Event()
+        """The first worker serves: what a former server left is in order."""
+        self._ending = asyncio.Event()
+        self._failure: str | None = None
+        self._accepting = False
+        self._telling: asyncio.TimerHandle | None = None
+
+    async def run(self) -> None:
+        """Serve until a signal. Raises :class:`SetupError` where no worker can."""
+        self._make_folder()
+        loop = asyncio.get_running_loop()
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(signum, self._signalled)
+        tending = [asyncio.create_task(self._tend(place)) for place in range(self._config.workers)]
+        try:
+            await self._ending.wait()
+        finally:
+            await self._stop(tending)
+            shutil.rmtree(self._folder, ignore_errors=True)
+        if self._failure is not None:
+            raise SetupError(self._failure)
+
+    def _make_folder(self) -> None:
+        try:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.mkdir(mode=0o700)
+            (self._folder / METRICS).mkdir()
+        except OSError as error:
+            raise DataFolderError(f"cannot write {self._folder}: {error.strerror}; choose another --data-dir") from None
+
+    # Workers
+
+    async def _tend(self, place: int) -> None:
+        """Keep a worker running, one after the other."""
+        if place:
+            await self._opened.wait()
+        loop = asyncio.get_running_loop()
+        pause_s = FIRST_PAUSE_S
+        while not self._ending.is_set():
+            born = loop.time()
+            worker = await self._start()
+            code = await worker.process.wait()
+            self._gone(worker)
+            if self._ending.is_set():
+                return
+            _log.error("worker_gone", worker=worker.number, exit_code=code)
+            if not self._was_ready:
+                self._failed_starts += 1
+                if self._failed_starts >= MOST_FAILED_STARTS:
+                    self._fail(f"the workers end before they are ready, with exit code {code}; see what they wrote")
+                    return
+            if loop.time() - born >= GOOD_LIFE_S:
+                pause_s = FIRST_PAUSE_S
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    async def _start(self) -> Worker:
+        self._started += 1
+        number, first = self._started, not self._opened.is_set()
+        ours, theirs = Channel.pair()
+        with theirs:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "antiphon.server.worker", str(theirs.fileno())),
+                pass_fds=[theirs.fileno()],
+                stdin=asyncio.subprocess.PIPE,
+                start_new_session=True,  # Ctrl-C in a terminal is for us alone
+                env=with_environment(PROMETHEUS_MULTIPROC_DIR=str(self._folder / METRICS)),
+            )
+        channel = Channel(ours, lambda message, _: self._told(worker, message), lambda: self._silent(worker))
+        worker = self._workers[number] = Worker(number, process, channel)
+        channel.open()
+        assert process.stdin is not None
+        with contextlib.suppress(OSError):  # it is dead already
+            process.stdin.write(pickle.dumps(Orders(self._config, number, first, self._folder)))
+            await process.stdin.drain()
+        process.stdin.close()
+        return worker
+
+    def _told(self, worker: Worker, message: object) -> None:
+        match message:
+            case Report():
+                worker.report = message
+                self._was_ready |= message.ready
+                self._tell_soon()
+            case Serving(first_key):
+                worker.serving = True
+                if not self._opened.is_set():
+                    self._opened.set()
+                    sys.stdout.write(greeting(address(self._listener, self._config.host), first_key) + "\n")
+                    sys.stdout.flush()
+                self._dig()
+                self._accept_again()
+            case Joined():
+                for other in self._workers.values():
+                    if other is not worker:
+                        other.channel.send(message)
+            case Buried(number):
+                self._graves.pop(number, None)
+            case Failed(line) if self._was_ready:
+                _log.error("worker_failed", worker=worker.number, reason=line)
+            case Failed(line):
+                self._fail(line)
+
+    def _silent(self, worker: Worker) -> None:
+        """It is dying; its process is waited for elsewhere."""
+        worker.serving = False
+
+    def _gone(self, worker: Worker) -> None:
+        worker.channel.drain()  # its last words
+        worker.channel.close()
+        worker.serving = False
+        del self._workers[worker.number]
+        mark_process_dead(worker.process.pid, str(self._folder / METRICS))  # type: ignore[no-untyped-call]
+        self._tell_soon()
+        if not self._ending.is_set():
+            self._graves[worker.number] = None
+            self._dig()
+
+    def _dig(self) -> None:
+        """Have somebody end the calls of each worker that is gone."""
+        serving = [worker for worker in self._workers.values() if worker.serving]
+        for gone, digger in self._graves.items():
+            if digger not in self._workers and serving:
+                self._graves[gone] = serving[0].number
+                serving[0].channel.send(Bury(gone))
+
+    def _tell_soon(self) -> None:
+        """Let every worker know how the others are."""
+        if self._telling is None:
+            self._telling = asyncio.get_running_loop().call_later(BROADCAST_EVERY_S, self._tell)
+
+    def _tell(self) -> None:
+        self._telling = None
+        for worker in self._workers.values():
+            others = (other.report for other in self._workers.values() if other is not worker and other.serving)
+            worker.channel.send(Peers(tuple(report.reading for report in others if report and report.ready)))
+
+    # Connections
+
+    def _accept_again(self) -> None:
+        if not self._accepting and not self._ending.is_set():
+            self._accepting = True
+            asyncio.get_running_loop().add_reader(self._listener.fileno(), self._accept)
+
+    def _accept_later(self) -> None:
+        """Connections wait in the kernel meanwhile."""
+        self._accepting = False
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._listener.fileno())
+        loop.call_later(ACCEPT_AGAIN_S, self._accept_again)
+
+    def _accept(self) -> None:
+        now = asyncio.get_running_loop().time()
+        for _ in range(ACCEPTED_AT_ONCE):
+            serving = sorted((w for w in self._workers.values() if w.serving), key=lambda worker: worker.weight(now))
+            if not serving:
+                self._accept_later()
+                return
+            try:
+                connection, _ = self._listener.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if not isinstance(error, ConnectionError):
+                    _log.error("accepting_failed", error=error.strerror)
+                    self._accept_later()
+                return
+            with connection:
+                for worker in serving:
+                    if worker.channel.send(Connected(), connection):
+                        worker.fresh.append(now)
+                        break
+                else:
+                    _log.error("connection_refused", reason="no worker reads what the front sends")
+
+    # The end
+
+    def _signalled(self) -> None:
+        if not self._ending.is_set():
+            self._ending.set()
+        else:
+            for worker in self._workers.values():
+                with contextlib.suppress(ProcessLookupError):
+                    worker.process.kill()
+
+    def _fail(self, line: str) -> None:
+        if not self._ending.is_set():
+            self._failure = line
+            self._ending.set()
+
+    async def _stop(self, tending: list[asyncio.Task[None]]) -> None:
+        """Let every worker end its calls and itself."""
+        self._ending.set()
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._listener.fileno())
+        self._listener.close()
+        if self._telling is not None:
+            self._telling.cancel()
+        for task in tending:
+            task.cancel()
+        await asyncio.wait(tending)
+        for worker in self._workers.values():
+            worker.channel.send(Stop())
+        async with asyncio.TaskGroup() as waiting:
+            for worker in list(self._workers.values()):
+                waiting.create_task(_ended(worker))
+
+
+async def _ended(worker: Worker) -> None:
+    try:
+        async with asyncio.timeout(STOP_PATIENCE_S):
+            await worker.process.wait()
+    except TimeoutError:
+        _log.error("worker_does_not_stop", worker=worker.number)
+        with contextlib.suppress(ProcessLookupError):
+            worker.process.kill()
+        await worker.process.wait()

@@ -1,0 +1,39 @@
+"""What every way to start a server does first, and what it says then. Imports nothing that takes long."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from antiphon.errors import DataFolderError
+
+EXAMPLE_BODY = (
+    '{"systemPrompt": "You are a friendly assistant. Answer in one or two short sentences.", '
+    '"medium": {"serverWebSocket": {"inputSampleRate": 48000}}}'
+)
+
+
+def prepare_folder(folder: Path) -> None:
+    """Make the data folder, for its owner only. Raises :class:`DataFolderError`."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        probe = folder / ".writable"
+        probe.touch()
+        probe.unlink(missing_ok=True)
+    except OSError as error:
+        raise DataFolderError(f"cannot write {folder}: {error.strerror}; choose another --data-dir") from None
+
+
+def greeting(url: str, first_key: str | None) -> str:
+    """What a person who started the server needs next."""
+    lines = [f"Antiphon listens on {url} and is ready when {url}/readyz answers 200."]
+    if first_key is not None:
+        lines += ["", f"API key, shown this once: {first_key}"]
+    lines += [
+        "",
+        "Create a call:",
+        f"  curl -X POST {url}/api/calls \\",
+        f"    -H 'X-API-Key: {first_key}' \\" if first_key else '    -H "X-API-Key: $ANTIPHON_API_KEY" \\',
+        "    -H 'Content-Type: application/json' \\",
+        f"    -d '{EXAMPLE_BODY}'",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,193 @@
+"""One of several processes that share a server's work: it serves the connections that the front hands to it.
+
+Started by ``front.py``, as ``python -m antiphon.server.worker DESCRIPTOR``, with its :class:`Orders` on standard input.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import pickle
+import socket
+import sys
+from collections.abc import Coroutine
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+import uvloop
+from starlette.types import ASGIApp
+from uvicorn.config import Config as UvicornConfig
+
+from antiphon.errors import SetupError, StoreError
+from antiphon.server import logs
+from antiphon.server.app import create_app
+from antiphon.server.channel import (
+    Buried,
+    Bury,
+    Channel,
+    Connected,
+    Failed,
+    Joined,
+    Orders,
+    Peers,
+    Report,
+    Serving,
+    Stop,
+)
+from antiphon.server.neighbours import FromNeighbour, Neighbours
+from antiphon.server.run import Parts, Server, built, until_stopped, uvicorn_config
+
+REPORT_EVERY_S = 0.25
+LOOK_EVERY_S = 0.05
+"""What has changed is reported within this time."""
+
+BURY_AGAIN_S = 1.0
+
+_log = structlog.get_logger(__name__)
+
+
+def main() -> None:
+    """Serve until the front says that it is enough, or is gone."""
+    orders: Orders = pickle.load(sys.stdin.buffer)
+    sock = socket.socket(fileno=int(sys.argv[1]))
+    logs.configure(orders.config.log)
+    structlog.contextvars.bind_contextvars(worker=orders.number)
+    worker = Worker(orders, sock)
+    try:
+        uvloop.run(worker.run())
+    except (SetupError, StoreError) as error:
+        worker.channel.send(Failed(" ".join(str(error).split())))
+        sys.exit(2)
+
+
+class Worker:
+    """Between the front and the server in this process."""
+
+    def __init__(self, orders: Orders, sock: socket.socket) -> None:
+        self._orders = orders
+        self._parts: Parts | None = None
+        self._server: WorkerServer | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.channel = Channel(sock, self._told, self._stop)
+
+    async def run(self) -> None:
+        """Serve. Raises :class:`SetupError` and :class:`StoreError`."""
+        orders, config = self._orders, self._orders.config
+        async with built(config, orders.number, first=orders.first) as parts:
+            first_key = await parts.keys.first_key(datetime.now(UTC)) if orders.first else None
+            neighbours = Neighbours(orders.folder, orders.number, parts.store.calls)
+            app = create_app(
+                config,
+                parts.store,
+                parts.engines,
+                parts.switchboard,
+                keys=parts.keys,
+                readiness=parts.readiness,
+                neighbours=neighbours,
+            )
+            self._parts = parts
+            self._server = WorkerServer(app, parts, neighbours)
+            invitations = parts.switchboard.invitations
+            invitations.on_used = lambda call_id: self._tell(Joined(call_id))
+            with contextlib.closing(neighbours):
+                await until_stopped(self._server, parts, [], self._report(parts, first_key))
+
+    def _tell(self, message: Joined | Buried) -> None:
+        self.channel.send(message)
+
+    def _told(self, message: object, connection: socket.socket | None) -> None:
+        assert self._parts is not None
+        assert self._server is not None
+        match message:
+            case Connected() if connection is not None:
+                self._spawn(self._server.take(connection))
+            case Peers(readings):
+                self._parts.admission.peers = readings
+            case Joined(call_id):
+                self._parts.switchboard.invitations.forget(call_id)
+            case Bury(worker):
+                self._spawn(self._bury(self._parts, worker))
+            case Stop():
+                self._stop()
+
+    def _stop(self) -> None:
+        """Also when the front is gone: nobody would bring us connections any more."""
+        if self._server is not None:
+            self._server.should_exit = True
+
+    async def _report(self, parts: Parts, first_key: str | None) -> None:
+        """Open for connections as soon as the server is, and say how it goes, for good."""
+        assert self._server is not None
+        loop = asyncio.get_running_loop()
+        await self._server.opened.wait()
+        self.channel.open()
+        self.channel.send(Serving(first_key))
+        said, said_at = (False, 0, 0), 0.0
+        while True:
+            taken, expected = parts.switchboard.taken, len(parts.switchboard.invitations)
+            now = loop.time()
+            if (parts.readiness.ready, taken, expected) != said or now - said_at >= REPORT_EVERY_S:
+                said, said_at = (parts.readiness.ready, taken, expected), now
+                load = parts.admission.load
+                full = load.refusal(now, taken, 0) is not None
+                self.channel.send(Report(said[0], full, load.reading(now, taken, expected)))
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _bury(self, parts: Parts, worker: int) -> None:
+        while True:
+            try:
+                await parts.switchboard.bury(worker)
+            except StoreError as error:
+                _log.error("burying_failed", gone=worker, error=type(error).__name__)
+                await asyncio.sleep(BURY_AGAIN_S)
+            else:
+                self._tell(Buried(worker))
+                return
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("background_work_failed", exc_info=(type(error), error, error.__traceback__))
+
+
+class WorkerServer(Server):
+    """uvicorn without a port: connections are given to it, by the front and by the other workers."""
+
+    def __init__(self, app: ASGIApp, parts: Parts, neighbours: Neighbours) -> None:
+        super().__init__(app, parts.config, parts.switchboard, parts.readiness)
+        self.opened = asyncio.Event()
+        self._neighbours = neighbours
+        self._inner = uvicorn_config(FromNeighbour(app), parts.config)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen for the other workers alone."""
+        await super().startup(sockets)
+        self._inner.load()
+        listening = await asyncio.get_running_loop().create_unix_server(
+            lambda: self._protocol(self._inner), self._neighbours.own_socket
+        )
+        self.servers.append(listening)
+        self.opened.set()
+
+    async def take(self, connection: socket.socket) -> None:
+        """Serve a connection that somebody else has accepted."""
+        try:
+            connection.setblocking(False)
+            await asyncio.get_running_loop().connect_accepted_socket(lambda: self._protocol(self.config), connection)
+        except OSError:  # the client is gone already
+            connection.close()
+
+    def _protocol(self, config: UvicornConfig) -> asyncio.Protocol:
+        make: Any = config.http_protocol_class
+        protocol: asyncio.Protocol = make(config=config, server_state=self.server_state, app_state=self.lifespan.state)
+        return protocol
+
+
+if __name__ == "__main__":
+    main()
