@@ -196,10 +196,10 @@ class ScriptedLanguageModel:
         self.stopped = 0
 
     async def generate(self, prompt: Prompt, audio: Samples | None = None) -> AsyncIterator[Generated]:
-        """Stream the reply to ``prompt``, a word with the space before it at a time, then the usage."""
+        """Stream the reply to ``prompt``, a word (a token) with the space before it at a time, then the usage."""
         self.prompts.append(prompt)
         self.heard.append(audio)
-        tokens = _tokens(self._reply(prompt, audio))
+        tokens = _tokens(self._reply(prompt, audio))[: prompt.output_tokens]
         finished = False
         try:
             for number, token in enumerate(tokens):

@@ -9,6 +9,8 @@ import structlog
 
 from antiphon.call import events as ev
 from antiphon.call.history import Prompt
+from antiphon.engines.candidates import FellBack
+from antiphon.engines.fallback import for_call
 from antiphon.engines.protocols import Generated, LanguageModel, TextDelta, ToolCall, Usage
 from antiphon.errors import EngineError
 from antiphon.session.mending import Mender
@@ -30,7 +32,7 @@ class Asides:
         report: Callable[[ev.Event], None],
         now: Callable[[], float],
     ) -> None:
-        self._model = model
+        self._model = for_call(model, self._fell_back)
         self._tasks = tasks
         self._report = report
         self._now = now
@@ -46,6 +48,9 @@ class Asides:
         """Stop all work on it."""
         if (task := self._writing.pop(generation, None)) is not None:
             task.cancel()
+
+    def _fell_back(self, what: FellBack) -> None:
+        self._report(ev.EngineFellBack(self._now(), what.stage, what.engine, what.fallback, what.reason))
 
     async def _write(self, generation: int, prompt: Prompt) -> None:
         mender = Mender()

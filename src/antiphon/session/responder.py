@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeVar, cast
 
 import numpy as np
 import structlog
@@ -17,13 +13,13 @@ from antiphon.audio.pcm import Samples
 from antiphon.audio.resampling import LiveResampler
 from antiphon.call import events as ev
 from antiphon.call.history import Prompt
-from antiphon.call.tools import ToolRequest
 from antiphon.engines.candidates import FellBack
 from antiphon.engines.fallback import for_call
 from antiphon.engines.protocols import Alive, LanguageModel, Primable, Speaker, TextDelta, ToolCall
 from antiphon.errors import EngineError
 from antiphon.session.mending import Mender
 from antiphon.session.player import Player
+from antiphon.session.writing import closing, tool_request
 
 HOLD_POLL_S = 0.1
 """How often a speaker that is far ahead looks whether there is room again."""
@@ -42,8 +38,6 @@ MOST_HELD_DRAFT_S = 5.0
 """Sound made of a draft that nobody may ever hear."""
 
 _log = structlog.get_logger(__name__)
-
-_Item = TypeVar("_Item")
 
 
 @dataclass(slots=True)
@@ -175,7 +169,7 @@ class Responder:
         mender = Mender()
         told_at = self._now()
         try:
-            async with _closing(self._model.generate(prompt, audio)) as generated:
+            async with closing(self._model.generate(prompt, audio)) as generated:
                 async for item in generated:
                     if isinstance(item, Alive) and self._now() >= told_at + ALIVE_EVERY_S:
                         told_at = self._now()
@@ -183,7 +177,7 @@ class Responder:
                     if isinstance(item, TextDelta) and (delta := mender.push(item.text)):
                         self._report(ev.TextGenerated(self._now(), reply, delta))
                     elif isinstance(item, ToolCall):
-                        self._report(ev.ToolRequested(self._now(), reply, _request(item)))
+                        self._report(ev.ToolRequested(self._now(), reply, tool_request(item)))
         except EngineError as error:
             self._report(ev.GenerationFailed(self._now(), reply, str(error)))
         except Exception:
@@ -225,7 +219,7 @@ class Responder:
             made += self._give(work, samples)
             self._report(ev.SpeechMade(self._now(), reply, clause, made, ended, voiced))
 
-        async with _closing(speaker.speak(text)) as sound:
+        async with closing(speaker.speak(text)) as sound:
             async for samples in sound:
                 await self._wait_for_room(work)
                 took(resampler.push(samples), False)
@@ -253,20 +247,3 @@ class Responder:
             work.finished = True
             if work.playing:
                 self._player.finish(self._now())
-
-
-def _request(call: ToolCall) -> ToolRequest:
-    """The model's wish, with an invocation id of our own: a model's may repeat."""
-    invocation = str(uuid.uuid4())
-    try:
-        arguments = json.loads(call.arguments or "{}")
-    except (ValueError, RecursionError):
-        return ToolRequest(invocation, call.name, {}, "its arguments were no JSON")
-    if not isinstance(arguments, dict):
-        return ToolRequest(invocation, call.name, {}, "its arguments were no JSON object")
-    return ToolRequest(invocation, call.name, arguments)
-
-
-def _closing(stream: AsyncIterator[_Item]) -> aclosing[AsyncGenerator[_Item, None]]:
-    """Engines give async generators; their Protocol promises only an iterator."""
-    return aclosing(cast("AsyncGenerator[_Item, None]", stream))
