@@ -19,7 +19,7 @@ from rich.console import Console
 from load import report, servers
 from load.activity import Activity, weights
 from load.clips import Clips, prepared
-from load.processes import NotStarted
+from load.processes import NotStarted, precedence
 from load.run import SETTLE_S, WARM_UP_S, AllRefused, Figures, Setting, cache_folder, run
 from load.servers import Place, Server
 from load.standins import Delays
@@ -45,6 +45,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--load-core", type=int, default=1, help="the core of callers and stand-ins")
     parser.add_argument("--serve", default="", help="further arguments for `antiphon serve`, as one string")
     parser.add_argument("--config", default="", help="further lines of its configuration, such as turns.patience_s = 1")
+    parser.add_argument("--nice", type=int, default=0, help="below 0: precedence of all on a shared machine (as root)")
     parser.add_argument("--out", type=Path, default=Path("out/bench_load"), help="folder for figures and plots")
     for name, default in Delays.__dataclass_fields__.items():
         words = name.replace("_", "-")
@@ -69,7 +70,8 @@ def main() -> None:
         python = servers.pipecat_python(cache_folder())
     os.sched_setaffinity(0, {options.load_core})
     try:
-        uvloop.run(_main(options, activity, clips, python))
+        with precedence(options.nice):
+            uvloop.run(_main(options, activity, clips, python))
     except (NotStarted, AllRefused) as error:
         sys.exit(str(error))
 
