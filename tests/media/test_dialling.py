@@ -158,7 +158,9 @@ async def test_a_redirect_is_followed_and_checked() -> None:
     assert "X-Ultravox-Signature" in first.requests[0].headers
     there = second.requests[0]
     assert there.path == "/there"
-    assert not {"Authorization", "X-Own", "X-Ultravox-Signature"} & set(there.headers), "nothing secret goes elsewhere"
+    for name in ("Authorization", "X-Own", "X-Ultravox-Signature"):
+        assert name in first.requests[0].headers
+        assert name not in there.headers, "nothing secret goes elsewhere"
 
 
 async def test_a_redirect_on_the_same_server_keeps_the_headers() -> None:
