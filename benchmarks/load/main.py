@@ -44,7 +44,9 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--server-core", type=int, default=0, help="the server's core")
     parser.add_argument("--load-core", type=int, default=1, help="the core of callers and stand-ins")
     parser.add_argument("--serve", default="", help="further arguments for `antiphon serve`, as one string")
-    parser.add_argument("--config", default="", help="further lines of its configuration, such as turns.patience_s = 1")
+    parser.add_argument(
+        "--config", action="append", default=[], help="a further line of its configuration, such as turns.patience_s=1"
+    )
     parser.add_argument("--nice", type=int, default=0, help="below 0: precedence of all on a shared machine (as root)")
     parser.add_argument("--out", type=Path, default=Path("out/bench_load"), help="folder for figures and plots")
     for name, default in Delays.__dataclass_fields__.items():
@@ -90,7 +92,7 @@ async def _main(options: argparse.Namespace, activity: Activity, clips: Clips, p
                 folder,
                 options.end_of_turn,
                 tuple(shlex.split(options.serve)),
-                options.config,
+                "\n".join(options.config),
             )
             cores = (options.server_core, options.load_core)
             setting = Setting(clips, activity, delays, engines, pid, cores, options.seconds)

@@ -39,6 +39,8 @@ def line(figures: Figures) -> str:
         f"wrong {sum(figures[name] for name in WRONG)}",
         f"callers late p99 {late:.1f} ms",
     ]
+    if figures["refused"]:
+        parts.insert(0, f"{figures['refused']} calls refused, {figures['calls']} held")
     text = "  " + ", ".join(parts)
     for fault in figures["counts_for_nothing"]:
         text += f"\n  [red]counts for nothing: {fault}[/]"
