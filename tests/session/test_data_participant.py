@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from antiphon.engines.scripted import (
     ScriptedVoiceActivity,
 )
 from antiphon.media.outbox import MOST_AUDIO_FRAMES
+from antiphon.session import data_connections
 from antiphon.session.data_connections import CallDataConnection, DataConnections
 from antiphon.session.pacer import Pacer
 from antiphon.session.parts import CallEngines, CallTools
@@ -61,8 +62,6 @@ class Live:
     client: VirtualClient
     record: Record
     session: Session
-    tasks: set[asyncio.Task[None]] = field(default_factory=set)
-    """What may outlive the call: the data connection."""
 
     async def until(self, ready: Callable[[], object], timeout_s: float = 10) -> None:
         """Wait until that is so; looked at every 10 ms of the call's own time."""
@@ -80,7 +79,7 @@ class Live:
         return [m["text"] for m in self.client.messages("transcript") if m["role"] == role and m["final"]]
 
 
-def wanted(url: str, connections: DataConnections, spawn: Any, **more: Any) -> CallDataConnection:
+def wanted(url: str, connections: DataConnections, **more: Any) -> CallDataConnection:
     request = parse_call_request(
         {
             "medium": {"serverWebSocket": {"inputSampleRate": RATE}},
@@ -88,7 +87,7 @@ def wanted(url: str, connections: DataConnections, spawn: Any, **more: Any) -> C
             "sharedSecrets": ["a secret of 24 characters"],
         }
     )
-    found = connections.of(request, "call", spawn)
+    found = connections.of(request, "call")
     assert found is not None
     return found
 
@@ -108,11 +107,6 @@ async def call(
     """Serve a call whose client leaves at the end of the block; nothing may be left then."""
     client, record, pacer = VirtualClient(), Record(), Pacer()
     http, connections = HttpCaller(), DataConnections(reach or Reach(allow_private=True), delay=delay)
-    live: set[asyncio.Task[None]] = set()
-
-    def spawn(work: Any) -> None:
-        live.add(asyncio.create_task(work))
-
     selected = parse_call_request({"selectedTools": list(tools)}).selected_tools
     chosen = select([to_selected(item) for item in selected], lambda *_: None)
     engines = CallEngines(
@@ -131,22 +125,22 @@ async def call(
         WEBSOCKET_DEFAULTS.with_changes(client_messages or {}),
         60,
         RecordingWriter(recording, client.input_rate, client.output_rate) if recording is not None else None,
-        CallTools(chosen, http, spawn),
-        data_connection=None if url is None else wanted(url, connections, spawn, **(connection or {})),
+        CallTools(chosen, http, asyncio.ensure_future),
+        data_connection=None if url is None else wanted(url, connections, **(connection or {})),
     )
     pacing = asyncio.create_task(pacer.run())
     running = asyncio.create_task(session.run())
     try:
-        yield Live(client, record, session, live)
+        yield Live(client, record, session)
         client.leave()
         async with asyncio.timeout(10):
             await running
-            await asyncio.gather(*live)
+            await connections.aclose()
     finally:
-        for task in (pacing, running, *live):
+        for task in (pacing, running):
             task.cancel()
-        await asyncio.gather(pacing, running, *live, return_exceptions=True)
-        connections.close()
+        await asyncio.gather(pacing, running, return_exceptions=True)
+        await connections.aclose()
         await http.aclose()
 
 
@@ -403,6 +397,26 @@ async def test_a_far_end_that_never_reads_does_not_hurt_the_call() -> None:
         assert max(later - sooner for sooner, later in pairwise(sent)) < 0.1
     assert "data_connection_dropped" in live.record.kinds()
     assert live.record.kinds().count("data_connection_dropped") == 1
+
+
+async def test_a_server_that_stops_waits_for_the_last_words_but_not_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    connections = DataConnections(Reach(allow_private=True))
+    parts = wanted("ws://127.0.0.1:1", connections)
+    monkeypatch.setattr(data_connections, "LAST_WORDS_S", 0.2)
+    said: list[str] = []
+
+    async def brief() -> None:
+        await asyncio.sleep(0.01)
+        said.append("good-bye")
+
+    async def for_ever() -> None:
+        await asyncio.Event().wait()
+
+    parts.run(brief())
+    parts.run(for_ever())
+    async with asyncio.timeout(2):
+        await connections.aclose()
+    assert said == ["good-bye"]
 
 
 # Audio

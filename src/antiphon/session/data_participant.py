@@ -64,7 +64,7 @@ class DataParticipant:
             separated = audio.channel_mode == "CHANNEL_MODE_SEPARATED"
             self._audio = Duplex(*self._rates, audio.sample_rate, self._now(), separated=separated)
             self._ticket = self._pacer.add(self._tick, self._audio_broke)
-        self._parts.spawn(self._connection.run())
+        self._parts.run(self._connection.run())
 
     def end(self) -> None:
         """The call is over: what waits is sent, if that goes quickly, and nothing is taken any more."""

@@ -139,7 +139,7 @@ class Switchboard:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._http.aclose()
-        self._data_connections.close()
+        await self._data_connections.aclose()
 
     @staticmethod
     def _stop(session: Session) -> None:
@@ -282,7 +282,7 @@ class Switchboard:
             recording,
             tools,
             StageMaker(call, call.request, self._voices, self._toolbox, tools, chronicle),
-            self._data_connections.of(request, call.call_id, self._spawn),
+            self._data_connections.of(request, call.call_id),
         )
 
     # Live calls
