@@ -28,7 +28,8 @@ KNOWS: dict[str, set[str]] = {
     "server": {"audio", "call", "engines", "errors", "media", "metrics", "session", "store", "tools", "wire", "work"},
     "client": {"errors"},
     "demo": {"client", "engines", "errors"},
-    "cli": {"client", "demo", "engines", "errors", "server", "store"},
+    "capacity": {"audio", "call", "client", "demo", "engines", "errors"},
+    "cli": {"capacity", "client", "demo", "engines", "errors", "server", "store"},
 }
 """Each room and the rooms it may import from, beside itself. The version is everybody's."""
 

@@ -215,7 +215,6 @@ def capacity(
     import os
 
     from antiphon.capacity.run import CapacityOptions, run
-    from antiphon.engines import registry
 
     loaded = _load(config)
 
@@ -223,8 +222,8 @@ def capacity(
         return await _create_key(_load(config, data_dir), "capacity")
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    engines = registry.build(loaded, loaded.models_dir)
-    asyncio.run(run(CapacityOptions(make_key, cores, out), engines, Console(highlight=False)))
+    options = CapacityOptions(loaded, loaded.models_dir, make_key, cores, out)
+    asyncio.run(run(options, Console(highlight=False)))
 
 
 @models_app.command("list")

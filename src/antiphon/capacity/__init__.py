@@ -1,0 +1,1 @@
+"""How many calls this machine carries, and of what: ``antiphon capacity``."""
