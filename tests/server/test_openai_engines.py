@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 
@@ -118,3 +119,34 @@ async def test_an_openai_server_that_fails_is_apologised_for(engines: OpenAIServ
     async with running_server(tmp_path, config) as server:
         finals, _ = await one_turn(server.url, server.key)
     assert finals[1]["text"].startswith("Sorry")
+
+
+FALLBACKS = """
+voice_activity = {{ engine = "scripted" }}
+end_of_turn = {{ engine = "none" }}
+
+transcriber = {{ engine = "openai", base_url = "{broken}", model = "m", fallback = "spare" }}
+transcribers.spare = {{ engine = "openai", base_url = "{url}", model = "whisper-1" }}
+
+models.main = {{ engine = "openai", base_url = "{broken}", model = "m", fallback = "spare" }}
+models.spare = {{ engine = "openai", base_url = "{url}", model = "some-model" }}
+
+voices.main = {{ engine = "openai", base_url = "{broken}", model = "m", voice = "alloy", fallback = "spare" }}
+voices.spare = {{ engine = "openai", base_url = "{url}", model = "tts-1", voice = "alloy", sample_rate = 48000 }}
+"""
+
+
+async def test_fallbacks_answer_for_servers_that_are_gone(engines: OpenAIServer, tmp_path: Path) -> None:
+    config = FALLBACKS.format(url=engines.base_url, broken="http://127.0.0.1:9/v1")
+    async with running_server(tmp_path, config) as server:
+        finals, samples = await one_turn(server.url, server.key)
+        async with httpx.AsyncClient(base_url=server.url, headers={"X-API-Key": server.key}) as client:
+            call = (await client.get("/api/calls")).json()["results"][0]["callId"]
+            events = (await client.get(f"/api/calls/{call}/events", params={"minimum_severity": "warning"})).json()
+            counted = (await client.get("/metrics")).text
+    assert [final["text"] for final in finals] == ["What time is it?", "It is noon."]
+    assert samples == pytest.approx(RATE / 2, abs=RATE // 100)  # the spare's rate, brought to the first one's
+    noted = [event for event in events["results"] if event["type"] == "engine_fallback"]
+    assert {event["extras"]["stage"] for event in noted} == {"transcriber", "model", "voice"}
+    assert all(event["extras"]["fallback"] == "spare" and "cannot be reached" in event["text"] for event in noted)
+    assert 'antiphon_engine_fallbacks_total{engine="main",stage="voice"}' in counted
