@@ -6,6 +6,7 @@ import pytest
 
 from antiphon.call import messages
 from antiphon.call.messages import AgentState, Modality, Role, Severity
+from antiphon.call.tools import ToolRequest
 from antiphon.wire.outgoing import (
     DATA_CONNECTION_DEFAULTS,
     WEBRTC_DEFAULTS,
@@ -45,17 +46,35 @@ SENT: list[tuple[messages.Message, dict[str, Any]]] = [
     (messages.UserStoppedSpeaking(), {"type": "user_stopped_speaking"}),
 ]
 
+OF_THREADS: list[tuple[messages.Message, dict[str, Any]]] = [
+    (messages.ThreadSpawned("t"), {"type": "thread_spawned", "threadId": "t"}),
+    (messages.ThreadRejected("t", "r"), {"type": "thread_rejected", "threadId": "t", "reason": "r"}),
+    (messages.ThreadTerminated("t", "r"), {"type": "thread_terminated", "threadId": "t", "reason": "r"}),
+    (messages.SideGenerationDelta("t", "d"), {"type": "side_generation_delta", "threadId": "t", "delta": "d"}),
+    (
+        messages.SideGenerationCompleted("t", "w", (ToolRequest("i", "n", {"a": 1}),)),
+        {
+            "type": "side_generation_completed",
+            "threadId": "t",
+            "text": "w",
+            "toolCalls": [{"id": "i", "name": "n", "arguments": {"a": 1}}],
+        },
+    ),
+]
+"""There is no switch for them."""
 
-@pytest.mark.parametrize(("message", "expected"), SENT)
+
+@pytest.mark.parametrize(("message", "expected"), [*SENT, *OF_THREADS])
 def test_messages_have_the_protocols_fields(message: messages.Message, expected: dict[str, Any]) -> None:
     assert to_json(message) == expected
 
 
 def test_every_message_has_a_shape_and_a_switch() -> None:
-    assert {type(message) for message, _ in SENT} == set(get_args(messages.Message))
+    assert {type(message) for message, _ in [*SENT, *OF_THREADS]} == set(get_args(messages.Message))
     everything = EnabledDataMessages(*[True] * 13)
     nothing = EnabledDataMessages(*[False] * 13)
     assert all(everything.allows(message) and not nothing.allows(message) for message, _ in SENT)
+    assert all(nothing.allows(message) for message, _ in OF_THREADS)
 
 
 def test_the_defaults_are_the_contracts() -> None:
