@@ -184,9 +184,7 @@ def overrides_of(voice: ExternalVoice, path: str = "voiceOverrides") -> Override
         elif name.startswith(_BODY) and name.removeprefix(_BODY) not in _NOT_OF_BODY:
             body[name.removeprefix(_BODY)] = value
         elif name.startswith("generic."):
-            raise InvalidRequest.of(
-                where, "is not to be overridden: how its voice is asked for is the server's own"
-            )
+            raise InvalidRequest.of(where, "is not to be overridden: how its voice is asked for is the server's own")
         elif name.rpartition(".")[2] in _OTHER_VOICE:
             raise InvalidRequest.of(where, "is not to be overridden: it would be another voice; choose that by voice")
         else:
