@@ -12,7 +12,7 @@ from antiphon.call.actions import End
 from antiphon.call.ends import EndReason
 from antiphon.call.messages import Role
 from antiphon.call.settings import CallSettings, FirstSpeaker, Greeting
-from antiphon.engines.scripted import unmark
+from antiphon.engines.scripted import ScriptedLanguageModel, ScriptedTranscriber, unmark
 from tests.support.scene import REPLY, USER_FIRST, Scene
 from tests.support.virtual_client import VirtualClient
 
@@ -151,3 +151,26 @@ def test_a_greeting_comes_first_when_the_agent_begins() -> None:
 
     scene = play(caller, first=FirstSpeaker(True, Greeting(text="Hello there, caller.")))
     assert kinds(scene.client) == ["call_started", "thinking", "speaking", "audio", "agent-final", "listening"]
+
+
+@pytest.mark.parametrize(("said", "stopped", "asked"), [("Mm-hmm.", 0, 1), ("No, wait.", 1, 2)])
+def test_the_model_writes_on_until_it_is_known_whether_the_caller_only_listened(
+    said: str, stopped: int, asked: int
+) -> None:
+    reply = "Let me tell you all about it, from the beginning. It is a long story, and it has no end that I know of."
+    model = ScriptedLanguageModel([reply, "Well."], token_delay_s=0.2)
+    scene = Scene(CallSettings("call", 24_000, first_speaker=USER_FIRST), 60, VirtualClient(output_rate=24_000))
+    scene = scene.with_engines(model=model, transcriber=ScriptedTranscriber(["tell me", said]))
+
+    async def caller(client: VirtualClient) -> None:
+        await client.speak("." * 5 + "#" * 10 + "." * 30 + "#" * 5 + "." * 150)
+
+    scene.run(caller)
+    heard = [m["text"] for m in scene.client.messages("transcript") if m["final"] and m["role"] == "agent"]
+    assert model.stopped == stopped
+    assert len(model.prompts) == asked
+    if said == "Mm-hmm.":
+        assert " ".join(heard) == reply
+        assert len(heard) == 2
+    else:
+        assert heard[-1] == "Well."

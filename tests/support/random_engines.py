@@ -44,6 +44,8 @@ class Sound:
     broken: bool = False
     """The speaker has failed or hangs."""
     stopped_at: float | None = None
+    writing_stopped_at: float | None = None
+    """When the model was stopped, too."""
     position: int = 0
     clauses: int | None = None
 
@@ -90,8 +92,8 @@ class RandomEngines:
                 self._sound(reply).clauses = clauses
             case act.Play(reply=reply):
                 self._play(reply)
-            case act.Stop(reply=reply):
-                self._stop(reply)
+            case act.Stop(reply=reply, keep_writing=keep_writing):
+                self._stop(reply, keep_writing=keep_writing)
 
     @property
     def _troubled(self) -> bool:
@@ -120,7 +122,7 @@ class RandomEngines:
         delay = self._dice.choice([0.0, 0.05, 0.2, 0.8])
         for wait, event in self._writing(reply):
             delay += wait
-            self._clock.later(delay, self._of_reply(reply, event))
+            self._clock.later(delay, self._of_reply(reply, event, of_model=True))
 
     def _writing(self, reply: int) -> Iterator[tuple[float, Maker]]:
         """What the model gives, each after how long."""
@@ -154,11 +156,12 @@ class RandomEngines:
             yield a_word_s, lambda at, wish=wish: ev.ToolRequested(at, reply, wish)  # type: ignore[misc]
         yield a_word_s, lambda at: ev.GenerationEnded(at, reply)
 
-    def _of_reply(self, reply: int, event: Maker) -> Callable[[], None]:
+    def _of_reply(self, reply: int, event: Maker, *, of_model: bool = False) -> Callable[[], None]:
         """Work of an engine on a reply: ends when that is stopped, or a little later."""
 
         def work() -> None:
-            stopped_at = self._sound(reply).stopped_at
+            sound = self._sound(reply)
+            stopped_at = sound.writing_stopped_at if of_model else sound.stopped_at
             if stopped_at is None or (self._world.sloppy and self._clock.now < stopped_at + GOES_ON_S):
                 self._clock.feed(event(self._clock.now))
 
@@ -214,8 +217,12 @@ class RandomEngines:
         if not sound.over:
             self._clock.later(self._world.position_s, lambda: self._advance(reply, sound))
 
-    def _stop(self, reply: int) -> None:
+    def _stop(self, reply: int, *, keep_writing: bool) -> None:
         sound = self._sound(reply)
+        if not keep_writing:
+            sound.writing_stopped_at = self._clock.now
+        if sound.stopped_at is not None:
+            return
         sound.stopped_at = self._clock.now
         if sound.playing and not (self._world.loses_stops and self._dice.random() < 0.5):
             unplayed = min(sound.total - sound.position, CLIENT_BUFFER_SAMPLES)

@@ -50,6 +50,8 @@ class Reply:
     position: int = 0
     playing: bool = False
     stopped: bool = False
+    writes_on: bool = False
+    """Stopped, but for the model."""
 
     def begun_words(self) -> list[str]:
         """The words of all clauses of which something was heard."""
@@ -156,10 +158,13 @@ class Referee:
                 self.check(not reply.playing, "a reply is played twice")
                 self.check(self._state is AgentState.SPEAKING, "sound before the state is speaking")
                 reply.playing, self._playing = True, number
-            case act.Stop(reply=number):
-                self.check(not self._reply(number).stopped, "a reply is stopped twice")
-                self._reply(number).stopped = True
-                self._unanswered = self._reply(number).playing
+            case act.Stop(reply=number, keep_writing=writes_on):
+                reply = self._reply(number)
+                if reply.stopped:
+                    self.check(reply.writes_on and not writes_on, "a reply is stopped twice")
+                else:
+                    self._unanswered = reply.playing
+                reply.stopped, reply.writes_on = True, writes_on
             case act.Invoke(request=request, thread=thread):
                 self._invoked[request.invocation] += 1
                 if thread != MAIN_THREAD:

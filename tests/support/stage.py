@@ -266,8 +266,9 @@ class Stage:
                 self.sounds[reply].playing_since = self.now
             case act.Stop(reply=reply):
                 sound = self.sounds.setdefault(reply, Sound())
+                playing = sound.playing_since is not None and not sound.stopped
                 sound.stopped = True
-                if sound.playing_since is not None:
+                if playing:
                     position = self._position(sound)
                     unplayed = min(sound.total - position, RATE * 60 // 1000)
                     return [ev.PlayoutStopped(self.now, reply, position, unplayed)]

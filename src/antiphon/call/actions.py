@@ -125,9 +125,13 @@ class Play:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Stop all work on a reply and its sound, at once: answer ``PlayoutStopped`` if it was being played."""
+    """Stop all work on a reply and its sound, at once: answer ``PlayoutStopped`` if it was being played.
+
+    ``keep_writing``: the model goes on, and what it writes is reported as before, until it ends or another ``Stop``.
+    """
 
     reply: int
+    keep_writing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,8 +29,8 @@ class Line:
     """Of those, by invocation, what is known to come of them: they are not used."""
     insists: bool = False
     """Is said later, if the caller interrupted it before a word of it was heard."""
-    resumes: bool = False
-    """It is the rest of a reply that was stopped for nothing."""
+    resumes: int | None = None
+    """The reply, stopped for nothing, of which it is the rest."""
     apology: bool = False
     """Something of ours broke, and this says so."""
     written: bool = False

@@ -8,11 +8,12 @@ answer. When in doubt it is a turn: to talk on over a caller who wants to speak 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
+from antiphon.call.actions import Action, Stop
 from antiphon.call.agenda import Line
 from antiphon.call.messages import Modality
 from antiphon.call.reply import Reply
-from antiphon.call.settings import EndBehavior
 from antiphon.call.tools import ToolRequest
 
 LONGEST_S = 1.5
@@ -41,37 +42,91 @@ def is_backchannel(text: str, speech_s: float, *, after_question: bool) -> bool:
     return spaced in _TOGETHER or all(word in _ALONE for word in words)
 
 
-class Resumption:
-    """What an interrupted reply had still to say, until it is known what the interruption was."""
+@dataclass(slots=True, eq=False)
+class Held:
+    """An interrupted reply and what it had still to say. The model may still be writing it."""
 
-    def __init__(self, enabled: bool) -> None:
+    reply: Reply
+    heard: int
+    """Characters of its text that the caller has heard."""
+    wants: list[ToolRequest]
+    """Tools to be used once its words are heard."""
+
+    @property
+    def rest(self) -> str:
+        """What is written of it and was not heard."""
+        return self.reply.text[self.heard :]
+
+    @property
+    def whole(self) -> bool:
+        """The model has written all of it."""
+        return self.reply.generated
+
+    def write(self, at: float, delta: str) -> None:
+        """The model has written more, which nobody is to hear yet."""
+        self.reply.write(delta, at)
+
+    def finish_writing(self) -> None:
+        """That was all."""
+        self.reply.finish_writing()
+
+
+class Resumption:
+    """What interrupted replies had still to say: one until it is known what the interruption was, some to be resumed.
+
+    ``out`` gets the actions that follow.
+    """
+
+    def __init__(self, enabled: bool, out: list[Action]) -> None:
         self._enabled = enabled
-        self._line: Line | None = None
+        self._out = out
+        self._undecided: Held | None = None
+        self._resuming: dict[int, Held] = {}
         self._after_question = False
 
     def hold(self, reply: Reply, wants: tuple[ToolRequest, ...]) -> None:
         """The caller's voice has stopped ``reply``; ``wants``: the tools that waited behind its words."""
         if self.possible(reply):
-            end = EndBehavior.NOTHING if reply.line is None else reply.line.end
-            self._line = Line(reply.text[reply.heard_characters :].strip(), end=end, wants=wants, resumes=True)
-            self._after_question = reply.heard_text.rstrip("\"'”’)").endswith("?")
+            self.forget()
+            self._undecided = Held(reply, reply.heard_characters, list(wants))
+            if reply.heard_text:
+                self._after_question = reply.heard_text.rstrip("\"'”’)").endswith("?")
 
     def possible(self, reply: Reply) -> bool:
-        """The reply was stopped by the caller's voice in the middle, and all its words are known."""
-        whole = reply.generated and not reply.failed and reply.modality is Modality.VOICE
+        """The reply was stopped by the caller's voice in the middle, and all its words are known, or will be."""
+        begun = bool(reply.heard_text) or (reply.line is not None and reply.line.resumes is not None)
+        if not (self._enabled and reply.interrupted and begun and reply.modality is Modality.VOICE):
+            return False
         rest = reply.text[reply.heard_characters :].strip()
-        begun = bool(reply.heard_text) or (reply.line is not None and reply.line.resumes)
-        return self._enabled and reply.interrupted and whole and begun and bool(rest)
+        return not reply.failed and (bool(rest) if reply.generated else reply.keeps_writing)
+
+    def may_follow(self, reply: Reply) -> bool:
+        """Whether what the model still writes of ``reply`` is to be kept, when the caller's voice stops it now."""
+        return self._enabled and reply.playing and reply.modality is Modality.VOICE and not reply.generated
+
+    def find(self, number: int) -> Held | None:
+        """The reply, among those held, that the model writes as ``number``."""
+        held = [*self._resuming.values(), *([self._undecided] if self._undecided else [])]
+        return next((one for one in held if one.reply.written_as == number and not one.whole), None)
 
     def listens(self, text: str, speech_s: float) -> bool:
         """The caller spoke over a reply, and only to say "I am listening"."""
-        return self._line is not None and is_backchannel(text, speech_s, after_question=self._after_question)
+        return self._undecided is not None and is_backchannel(text, speech_s, after_question=self._after_question)
 
     def take(self) -> Line | None:
-        """The rest, to be said now."""
-        line, self._line = self._line, None
-        return line
+        """The rest, to be said now; ``None`` where there is none."""
+        held, self._undecided = self._undecided, None
+        if held is None or (held.whole and not held.rest.strip() and not held.wants):
+            return None
+        self._resuming[held.reply.number] = held
+        return Line(held.rest.strip(), end=held.reply.end, resumes=held.reply.number)
+
+    def said(self, line: Line) -> Held | None:
+        """``line`` is being said now: what there is of it by now, if it is the rest of a reply."""
+        return None if line.resumes is None else self._resuming.pop(line.resumes, None)
 
     def forget(self) -> None:
         """It was a turn, or somebody has decided: no resuming."""
-        self._line = None
+        held, self._undecided = self._undecided, None
+        if held is not None and not held.whole:
+            self._out.append(Stop(held.reply.written_as))

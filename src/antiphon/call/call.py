@@ -16,6 +16,7 @@ from antiphon.call import events as ev
 from antiphon.call import tools
 from antiphon.call.actions import Action, End
 from antiphon.call.agenda import Line
+from antiphon.call.backchannel import Held
 from antiphon.call.caller import Caller
 from antiphon.call.conversation import Conversation
 from antiphon.call.ends import EndReason
@@ -203,10 +204,11 @@ class Call:
                 | ev.GenerationFailed()
                 | ev.GenerationAlive()
                 | ev.ToolRequested()
-                | ev.SpeechMade()
-                | ev.SpeakingFailed()
-                | ev.PlayoutAdvanced()
             ):
+                reply = self._talk.floor.find_written(event.reply)
+                if reply is None and (held := self._talk.resumption.find(event.reply)) is not None:
+                    self._write_held(held, event)
+            case ev.SpeechMade() | ev.SpeakingFailed() | ev.PlayoutAdvanced():
                 reply = self._talk.floor.find(event.reply)
             case _:
                 return
@@ -242,6 +244,19 @@ class Call:
                     reply.alive_at = at
                 reply.advance(at, position)
                 self._out += reply.hurry()
+
+    def _write_held(self, held: Held, event: ev.Event) -> None:
+        """The model goes on with a reply that the caller may have stopped for nothing."""
+        match event:
+            case ev.TextGenerated(at=at, delta=delta):
+                held.write(at, delta)
+            case ev.ToolRequested(request=request):
+                held.wants.append(request)
+            case ev.GenerationEnded():
+                held.finish_writing()
+            case ev.GenerationFailed(reason=reason):
+                self._talk.log(Severity.ERROR, "generation_failed", reason)
+                held.finish_writing()
 
     def _join(self, at: float) -> None:
         if self._talk.joined_at is not None:

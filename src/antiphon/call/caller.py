@@ -67,8 +67,10 @@ class Caller:
         if not self._talk.hearing.take_words(utterance, event.revision, text, at):
             return
         pausing = self._talk.turn.phase is Phase.PAUSING and self._talk.turn.utterance == utterance
-        if text and pausing and not self._talk.settings.speech_model and not self._only_listens(text):
-            self._draft(at, utterance, text)
+        if text and pausing and not self._only_listens(text):
+            self._talk.resumption.forget()  # the model has something better to do
+            if not self._talk.settings.speech_model:
+                self._draft(at, utterance, text)
         english = (self._talk.stage.language or "en").lower().startswith("en")
         self._read(at, utterance, event.revision, ending(text, event.ends, english=english))
         if not self._talk.ending:

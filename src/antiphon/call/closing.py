@@ -26,8 +26,9 @@ class Closing(Joint):
         """The caller has spoken over the reply."""
         if self.floor.reply is not None and not self.floor.reply.stopping:
             self.log(Severity.INFO, "interruption", "The caller spoke over the agent.")
-            self.floor.reply.interrupted = True
-            self.stop_reply(at)
+            reply = self.floor.reply
+            reply.interrupted = True
+            self.reply_closed(at, self.floor.stop_reply(at, keep_writing=self.resumption.may_follow(reply)))
 
     def stop_reply(self, at: float) -> None:
         """Stop the reply, if there is one."""
@@ -48,6 +49,8 @@ class Closing(Joint):
         if closed.cut:
             if self.resumption.possible(reply):
                 self.resumption.hold(reply, self.tools.take_back(reply.number))
+            else:
+                self.floor.stop_writing(reply)
             self.tools.drop(reply.number)
         elif self.tools.has(reply.number):
             self.tools.begin(at, reply.number, spoke=reply.playing)

@@ -68,8 +68,9 @@ class Conversation(Turns):
             return False
         if agenda.lines and self._may_say(agenda.lines[0]):
             line = agenda.lines.popleft()
-            reply = floor.say(at, line)
-            for request in line.wants:
+            held = self.resumption.said(line)
+            reply = floor.say(at, line, held)
+            for request in (*line.wants, *(held.wants if held else ())):
                 known = line.known.get(request.invocation)
                 request = replace(request, invocation=self.threads.claims.unused(request.invocation))
                 self.tools.request(at, reply.number, request, known)

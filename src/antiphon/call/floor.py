@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from antiphon.call.actions import Action, Emit, Generate, Keep, Play, Stop
 from antiphon.call.agenda import Line
+from antiphon.call.backchannel import Held
 from antiphon.call.events import SpeechMade
 from antiphon.call.history import History, Prompt, Span, SpokenMessage
 from antiphon.call.messages import AgentState, CallEvent, Modality, PlaybackClearBuffer, Role, Severity, Transcript
@@ -52,6 +53,13 @@ class Floor:
                 return reply
         return None
 
+    def find_written(self, number: int) -> Reply | None:
+        """The live reply that the model writes under that number, or one being stopped that it may go on with."""
+        for reply in (self.reply, self.draft):
+            if reply is not None and reply.written_as == number and (reply.keeps_writing or not reply.stopping):
+                return reply
+        return None
+
     # Beginning
 
     def write_draft(self, at: float, prompt: Prompt, origin: Origin, *, with_audio: bool) -> None:
@@ -85,8 +93,8 @@ class Floor:
         self._out.append(Generate(self.reply.number, prompt, utterance))
         return self.reply
 
-    def say(self, at: float, line: Line) -> Reply:
-        """Give a reply of fixed words."""
+    def say(self, at: float, line: Line, held: Held | None = None) -> Reply:
+        """Give a reply of fixed words, or the rest of one that was ``held``, of which the model may write more."""
         self.drop_draft()
         self.reply = self._new(at)
         self.reply.committed = True
@@ -95,8 +103,11 @@ class Floor:
             self.reply.modality = Modality.TEXT
         self.reply.interruptible, self.reply.over_caller = line.interruptible, line.over_caller
         self.reply.timings.first_text = at
-        self._out += self.reply.write(line.text, at)
-        self._out += self.reply.finish_writing()
+        self._out += self.reply.write(line.text if held is None else held.rest, at)
+        if held is None or held.whole:
+            self._out += self.reply.finish_writing()
+        else:
+            self.reply.continues = held.reply.written_as
         return self.reply
 
     def _new(self, at: float) -> Reply:
@@ -111,16 +122,28 @@ class Floor:
             self._out.append(Stop(self.draft.number))
             self.draft = None
 
-    def stop_reply(self, at: float) -> Closed | None:
-        """Stop the reply. One that is being played closes when ``stopped`` tells what was heard."""
+    def stop_reply(self, at: float, *, keep_writing: bool = False) -> Closed | None:
+        """Stop the reply. One that is being played closes when ``stopped`` tells what was heard.
+
+        ``keep_writing``: the model may go on with it.
+        """
         reply = self.reply
         if reply is None or reply.stopping:
             return None
-        self._out.append(Stop(reply.number))
+        self._out.append(Stop(reply.number, keep_writing))
+        reply.keeps_writing = keep_writing
+        if reply.continues is not None and not keep_writing:
+            self._out.append(Stop(reply.continues))
         if reply.playing and reply.modality is Modality.VOICE:
             reply.stopping = True
             return None
         return self._close(at, cut=True)
+
+    def stop_writing(self, reply: Reply) -> None:
+        """What the model still writes of a reply that was stopped is of no use after all."""
+        if reply.keeps_writing:
+            reply.keeps_writing = False
+            self._out.append(Stop(reply.written_as))
 
     def stopped(self, at: float, number: int, position: int, unplayed: int) -> Closed | None:
         """The playout has stopped: the caller heard ``position`` samples and will hear no more."""
@@ -139,6 +162,8 @@ class Floor:
             return None
         if not reply.stopping:
             self._out.append(Stop(reply.number))
+        if reply.continues is not None:
+            self._out.append(Stop(reply.continues))
         if reply.playing and reply.modality is Modality.VOICE:
             self._out.append(Emit(PlaybackClearBuffer()))
         return self._close(at, cut=True)
@@ -150,12 +175,16 @@ class Floor:
         if delta.strip():  # blanks are no sign of life
             reply.alive_at = at
             reply.timings.first_text = at if reply.timings.first_text is None else reply.timings.first_text
-        self._out += reply.write(delta, at)
+        actions = reply.write(delta, at)
+        if not reply.stopping:
+            self._out += actions
 
     def finish_writing(self, at: float, reply: Reply) -> None:
         """The model has written all of ``reply``."""
         reply.alive_at = at
-        self._out += reply.finish_writing()
+        actions = reply.finish_writing()
+        if not reply.stopping:
+            self._out += actions
 
     def made(self, reply: Reply, made: SpeechMade) -> None:
         """There is sound of ``reply``."""

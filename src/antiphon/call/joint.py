@@ -49,7 +49,7 @@ class Joint:
         self._answering: HeardTurn | None = None
         self._failures = 0
         self._rounds = 0
-        self.resumption = Resumption(settings.backchannels)
+        self.resumption = Resumption(settings.backchannels, out)
         self.after_stop: list[Callable[[], None]] = []
         """What waits for a reply to have stopped."""
         self.last_at = 0.0

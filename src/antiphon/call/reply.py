@@ -73,6 +73,10 @@ class Reply:
     ordinal: int | None = None
     position: int = 0
     shown: int = 0
+    keeps_writing: bool = False
+    """Stopped, but the model writes on: it may turn out to have been stopped for nothing."""
+    continues: int | None = None
+    """The reply under whose number the model writes, where this one is the rest of that."""
     started_audio_s: float = 0.0
     began_at: float = 0.0
     """When it took the floor."""
@@ -91,6 +95,11 @@ class Reply:
 
     def __post_init__(self) -> None:
         self._alignment = Alignment(self.rate)
+
+    @property
+    def written_as(self) -> int:
+        """The number under which the model writes it."""
+        return self.number if self.continues is None else self.continues
 
     @property
     def end(self) -> EndBehavior:

@@ -84,6 +84,8 @@ class Responder:
         self._report = report
         self._now = now
         self._work: dict[int, _Work] = {}
+        self._writing: dict[int, asyncio.Task[None]] = {}
+        """What the model goes on with, though its sound was stopped."""
         self._priming: asyncio.Task[None] | None = None
 
     def use(self, speaker: Speaker) -> None:
@@ -134,11 +136,19 @@ class Responder:
         self._player.finish(self._now())
         await asyncio.sleep(len(samples) / self._output_rate + SOUND_TAIL_S)
 
-    def stop(self, reply: int) -> bool:
-        """Drop all work on the reply; if it was being played (``True``), report what was heard of it."""
+    def stop(self, reply: int, *, keep_writing: bool = False) -> bool:
+        """Drop all work on the reply; if it was being played (``True``), report what was heard of it.
+
+        With ``keep_writing`` the model goes on, until it ends or the reply is stopped once more.
+        """
+        if not keep_writing and (writer := self._writing.pop(reply, None)) is not None:
+            writer.cancel()
         work = self._work.pop(reply, None)
         if work is None:
             return False
+        if keep_writing and work.writer is not None and not work.writer.done():
+            self._writing[reply], work.writer = work.writer, None
+            self._writing[reply].add_done_callback(lambda _: self._writing.pop(reply, None))
         work.drop()
         if work.playing:
             cleared = self._player.stop(self._now())

@@ -266,8 +266,8 @@ class Session:
                 responder.end_speech(reply)
             case act.Play(reply=reply):
                 responder.play(reply)
-            case act.Stop(reply=reply):
-                if responder.stop(reply):
+            case act.Stop(reply=reply, keep_writing=keep):
+                if responder.stop(reply, keep_writing=keep):
                     self._medium.drop_audio()
             case act.GenerateAside(generation=generation, prompt=prompt):
                 asides.generate(generation, prompt)
