@@ -16,6 +16,7 @@ from antiphon.call.history import SpokenMessage, ToolMessage, ToolRole
 from antiphon.call.messages import AgentState, Modality, PlaybackClearBuffer, Role, StateChanged, Transcript
 from antiphon.call.settings import CallSettings, EndBehavior, FirstSpeaker, Greeting, TimedMessage
 from antiphon.call.tools import Reaction, ResponseType, ToolOutcome, ToolRequest, ToolSpec
+from tests.support import random_threads
 
 LIVE = -1
 """Stands for whatever reply, utterance or revision the core last asked something of."""
@@ -73,6 +74,11 @@ def steps(draw: st.DrawFn) -> tuple[float, object]:
                 st.sampled_from(TOOL_NAMES),
             ),
             st.builds(lambda i, o: ("event", lambda at: ev.ToolReturned(at, f"{i}", o)), st.integers(0, 6), outcomes),
+            st.builds(
+                lambda i, o: ("event", lambda at: ev.ToolReturned(at, f"{i}", o)),
+                st.integers(0, 6),
+                random_threads.outcomes,
+            ),
             st.just(("event", lambda at: ev.SpeakingFailed(at, reply, clause, "x"))),
             st.builds(lambda n: ("event", lambda at: ev.PlayoutAdvanced(at, reply, n)), st.integers(0, 200_000)),
             st.builds(
@@ -88,6 +94,8 @@ def steps(draw: st.DrawFn) -> tuple[float, object]:
             st.builds(lambda t: ("event", lambda at: ev.HangUpReceived(at, t)), words),
             st.just(("event", lambda at: ev.EndRequested(at, EndReason.HANGUP, 1000, "bye"))),
             st.just(("tick",)),
+            random_threads.steps,
+            random_threads.steps,
         )
     )
 
@@ -114,6 +122,7 @@ call_settings = st.builds(
     backchannels=st.booleans(),
     speech_model=st.booleans(),
     judges_turns=st.booleans(),
+    threads=st.just(random_threads.SETTINGS),
 )
 
 
@@ -136,16 +145,19 @@ class Watch:
     invoked: set[str] = field(default_factory=set)
     halves: set[tuple[str, ToolRole]] = field(default_factory=set)
     stuck: bool = False
+    threads: random_threads.ThreadWatch = field(default_factory=random_threads.ThreadWatch)
 
     def aimed(self, event: ev.Event) -> ev.Event:
-        """The event with what stands for the live reply, utterance and revision put in."""
+        """The event with what stands for the live reply, utterance, revision and side generation put in."""
         live = {"reply": self.reply, "utterance": self.utterance, "revision": self.revision}
+        live["generation"] = self.threads.begun
         changes = {name: value for name, value in live.items() if getattr(event, name, None) == LIVE}
         return replace(event, **changes)  # type: ignore[arg-type]
 
     def take(self, action: act.Action) -> None:
         assert self.ends == 0, "nothing follows the end"
         cleared, self.cleared = self.cleared, False
+        self.threads.take(action)
         match action:
             case act.End():
                 self.ends += 1
@@ -223,7 +235,9 @@ def drive(call: Call, script: list[tuple[float, object]]) -> Watch:
         now = target
 
     def feed(event: ev.Event) -> None:
-        call.receive(watch.aimed(event))
+        aimed = watch.aimed(event)
+        watch.threads.over(aimed)
+        call.receive(aimed)
         settle()
 
     def hear(frames: int, speaking: bool) -> None:
@@ -274,6 +288,21 @@ def comes_to_rest(call: Call, ten_seconds: Callable[[], None]) -> bool:
 @settings(max_examples=250, deadline=None)
 @given(call_settings, st.lists(steps(), max_size=40))
 def test_whatever_happens(setup: CallSettings, script: list[tuple[float, object]]) -> None:
+    check(setup, script)
+
+
+waits = st.sampled_from([0.0, 0.0, 0.0, 0.05, 1.0, 6.0])
+among_threads = st.one_of(steps(), *[st.tuples(waits, random_threads.steps)] * 6)
+
+
+@settings(max_examples=100, deadline=None)
+@given(call_settings.map(lambda made: replace(made, tools=TOOLS)), st.lists(among_threads, min_size=15, max_size=50))
+def test_whatever_happens_among_threads(setup: CallSettings, script: list[tuple[float, object]]) -> None:
+    check(setup, [(0.0, random_threads.FIRST), *script])
+
+
+def check(setup: CallSettings, script: list[tuple[float, object]]) -> None:
+    """Play it, and look at what came of it."""
     call = Call(setup)
     watch = drive(call, script)
     agent = [ordinal for ordinal, role in watch.ordinals if role is Role.AGENT]
@@ -293,6 +322,7 @@ def test_whatever_happens(setup: CallSettings, script: list[tuple[float, object]
             assert watch.finals[message.ordinal] == message.text
     if call.ended:
         assert watch.ends == 1
+        assert not watch.threads.living, "threads end with the call"
         begun = {invocation for invocation, role in watch.halves if role is ToolRole.CALL}
         assert begun == {invocation for invocation, role in watch.halves if role is ToolRole.RESULT}
         before = call.messages
