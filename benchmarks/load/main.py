@@ -20,11 +20,11 @@ from load import report, servers
 from load.activity import Activity, weights
 from load.clips import Clips, prepared
 from load.processes import NotStarted, precedence
-from load.run import SETTLE_S, WARM_UP_S, AllRefused, Figures, Setting, cache_folder, run
+from load.run import SETTLE_S, WARM_UP_S, AllRefused, Figures, Setting, cache_folder, judge, run
 from load.servers import Place, Server
 from load.standins import Delays
 
-console = Console(width=None if sys.stdout.isatty() else 160)
+console = Console(width=None if sys.stdout.isatty() else 190)
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -103,6 +103,7 @@ async def _main(options: argparse.Namespace, activity: Activity, clips: Clips, p
                     runs.append(await run(server, setting, calls))
                     console.print(report.line(runs[-1]))
     alone = _activity_alone(options) if options.floor else None
+    judge(runs)
     report.tables(runs, alone, delays, console)
     report.write(runs, alone, vars(options), options.out)
     console.print(f"[dim]figures and plots: {options.out}[/]")

@@ -14,7 +14,7 @@ from load import measure, report, servers
 from load.activity import FRAME, Activity, weights
 from load.analysis import turn_over
 from load.clips import PACKET, RATE, Clip, Clips, shipped
-from load.run import Setting, run
+from load.run import Setting, holds, judge, run
 from load.servers import Place
 from load.standins import Delays
 from load.timetable import GRID_PACKETS, Wire, pipecat_audio, pipecat_message, sound, timetable
@@ -44,6 +44,7 @@ async def test_two_calls_are_measured_and_nothing_is_wrong_with_what_they_heard(
     for name in ("lost", "doubled", "stale", "crossed", "torn_bytes", "refused"):
         assert figures[name] == 0, name
     assert figures["dropped_calls"] == []
+    judge([figures])
     report.tables([figures], None, delays, Console(width=120, quiet=True))
     report.write([{**figures, "counts_for_nothing": []}], None, {"calls": [2]}, tmp_path / "out")
     assert json.loads((tmp_path / "out" / "figures.json").read_text())["runs"][0]["calls"] == 2
@@ -58,6 +59,31 @@ def test_a_late_generator_counts_for_nothing() -> None:
     assert _faults({"load": {**load, "send_late_p99_ms": 6.0}})
     assert _faults({"load": {**load, "standins_late_p99_ms": 6.0}})
     assert _faults({"load": {**load, "cpu_of_a_core": 0.95}})
+
+
+def test_a_server_holds_what_it_serves_without_fault() -> None:
+    good = {
+        **{
+            "server": "antiphon",
+            "calls": 5,
+            "underruns": {"0": 9, "60": 0, "200": 0},
+            "added": {"p50": 9, "p99": 99.0},
+        },
+        **{"lost": 0, "doubled": 0, "stale": 0, "crossed": 0, "torn_bytes": 0, "dropped_calls": []},
+    }
+    assert holds(good)
+    for fault in (
+        {"underruns": {"0": 0, "60": 1, "200": 0}},
+        {"added": {"p50": 9, "p99": 101.0}},
+        {"added": {"p50": None, "p99": None}},
+        {"stale": 1},
+        {"dropped_calls": ["1011"]},
+    ):
+        assert not holds({**good, **fault}), fault
+    peer = {**good, "server": "pipecat", "added": {"p50": 95.0, "p99": 140.0}}
+    runs = [good, {**peer, "calls": 2}, {**peer, "calls": 9, "added": {"p50": 120.0, "p99": 196.0}}]
+    judge(runs)
+    assert [run["holds"] for run in runs] == [True, True, False]
 
 
 def test_the_timetable_is_the_same_every_time_and_falls_on_the_grid() -> None:
