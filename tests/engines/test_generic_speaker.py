@@ -163,6 +163,20 @@ async def test_the_next_clause_takes_the_same_connection(server: OpenAIServer, s
     assert len({request.client for request in server.requests}) == 1
 
 
+async def test_a_redirect_is_not_followed() -> None:
+    asked: list[str] = []
+
+    def elsewhere(request: httpx.Request) -> httpx.Response:
+        asked.append(str(request.url))
+        return httpx.Response(307, headers={"Location": "https://elsewhere.example"})
+
+    voice = GenericApi("https://speech.example", {"text": "{text}"})
+    async with httpx.AsyncClient(transport=httpx.MockTransport(elsewhere), follow_redirects=True) as client:
+        with pytest.raises(EngineError, match="answered 307"):
+            await anext(GenericSpeaker(voice, client).speak("Hi."))
+    assert asked == ["https://speech.example"]
+
+
 @pytest.mark.parametrize(
     ("body", "there"),
     [({"a": [{"b": "x{text}"}]}, True), ({"{text}": "a"}, False), ({"a": "{ text }", "b": 1, "c": None}, False)],

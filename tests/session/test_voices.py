@@ -215,11 +215,13 @@ async def test_a_voice_brought_along_stays_out_of_the_servers_insides(
     with OpenAIServer() as inside:
         speaker = voices.speaker("c", generic(url=f"{inside.base_url}/audio/speech"))
         if allowed:
-            assert [len(samples) async for samples in speaker.speak("Hi.")]
+            for text in ("Hi.", "Ho."):
+                assert [len(samples) async for samples in speaker.speak(text)]
         else:
             with pytest.raises(EngineError, match="not a public address"):
                 await anext(speaker.speak("Hi."))
-        assert len(inside.requests) == len(allowed)
+        assert len(inside.requests) == 2 * len(allowed)
+        assert len({request.client for request in inside.requests}) == len(allowed)
         await voices.release("c")
         with pytest.raises(EngineError, match="cannot be asked"):  # its connections are closed
             await anext(speaker.speak("Hi."))

@@ -51,7 +51,7 @@ def continued(
     inherited = {name: value for name, value in prior.items() if name not in taken}
     if _ADDS_TO_VOICE in given:
         inherited.pop("externalVoice", None)
-    if "initialState" not in given and (latest := _state(messages, state)) is not None:
+    if (latest := _state(messages, state)) is not None:
         inherited["initialState"] = latest
     return {**inherited, **given, "initialMessages": _initial(messages)}
 
