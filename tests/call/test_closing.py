@@ -10,7 +10,7 @@ from antiphon.call.agenda import APOLOGY
 from antiphon.call.closing import APOLOGY_AGAIN_S
 from antiphon.call.ends import EndReason
 from antiphon.call.messages import AgentState, Modality, Role
-from antiphon.call.settings import FirstSpeaker, TurnSettings
+from antiphon.call.settings import EndBehavior, FirstSpeaker, TimedMessage, TurnSettings
 from tests.support.stage import RATE, Engines, Sound, Stage, settings
 
 USER_FIRST = FirstSpeaker(agent=False, greeting=None)
@@ -186,3 +186,12 @@ def test_a_fallback_is_an_event_of_the_call() -> None:
     event = stage.events("engine_fallback")[0]
     assert event.text == "the server answered 503"
     assert event.extras == {"stage": "model", "engine": "main", "fallback": "spare"}
+
+
+@pytest.mark.parametrize("end", [EndBehavior.HANG_UP_SOFT, EndBehavior.HANG_UP_STRICT])
+def test_last_words_that_cannot_be_spoken_are_not_apologised_for(end: EndBehavior) -> None:
+    message = TimedMessage(5.0, "Then good bye", end)
+    engines = Engines(speaker_fails=True)
+    stage = Stage(settings(first_speaker=USER_FIRST, inactivity=(message,)), engines).join().run(20.0)
+    assert said(stage) == []
+    assert stage.end == act.End(EndReason.AGENT_HANGUP, 1000, "agent_hangup")

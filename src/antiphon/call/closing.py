@@ -124,8 +124,8 @@ class Closing(Joint):
         self._failures += 1
         if self._failures >= FAILURES_IN_A_ROW:
             self.end(at, End(EndReason.SYSTEM_ERROR, 1011, "the agent cannot answer"))
-        elif self.agenda.closing:
-            return
+        elif self.agenda.closing or (reply is not None and reply.end is not EndBehavior.NOTHING):
+            return  # the call is about to end: there is nothing to say again
         elif reply is not None and reply.line is not None and reply.line.apology:
             self.agenda.lines.appendleft(Line(APOLOGY, written=True))
             self.agenda.apology_due = at + APOLOGY_AGAIN_S
