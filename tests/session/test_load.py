@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from antiphon.session.load import Load, LoadLimits
+import pytest
+
+from antiphon.errors import Overloaded
+from antiphon.session.load import Admission, Load, LoadLimits, Reading
 
 
 def run(load: Load, seconds: float, share: float, late_s: float = 0.001, start: float = 0.0) -> float:
@@ -60,3 +63,41 @@ def test_an_empty_server_takes_the_first_call_whatever_keeps_it_busy() -> None:
     now = run(load, 10, 1.0, late_s=0.5)
     assert load.refusal(now, live=0, expected=0) is None
     assert load.refusal(now, live=1, expected=0) is not None
+
+
+def reading(live: int, *, busy: float = 0.1, expected: int = 0, late_s: float = 0.001) -> Reading:
+    return Reading(live, 0, expected, busy, late_s)
+
+
+def full_load() -> tuple[Load, float]:
+    load = Load(LoadLimits(busy=0.75))
+    return load, run(load, 20, 0.75)
+
+
+def test_a_call_is_let_in_where_any_process_of_the_server_has_room() -> None:
+    load, now = full_load()
+    admission = Admission(1000, load)
+    with pytest.raises(Overloaded, match="75%"):
+        admission.check(now, 75, 0)
+    admission.peers = (reading(75, busy=0.75), reading(60, busy=0.6))
+    admission.check(now, 75, 0)
+    admission.peers = (reading(75, busy=0.75), reading(60, busy=0.6, late_s=0.5))
+    with pytest.raises(Overloaded, match="75%"):
+        admission.check(now, 75, 0)
+
+
+def test_calls_that_are_expected_are_shared_out() -> None:
+    load, now = full_load()
+    admission = Admission(1000, load)
+    admission.peers = (reading(60, busy=0.6, expected=8),)
+    admission.check(now, 75, 16)
+    with pytest.raises(Overloaded):
+        admission.check(now, 75, 24)
+
+
+def test_places_are_those_of_all_processes_together() -> None:
+    admission = Admission(10)
+    admission.peers = (reading(4), reading(3))
+    admission.check_place(2)
+    with pytest.raises(Overloaded, match="all 10 places"):
+        admission.check_place(3)

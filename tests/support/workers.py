@@ -9,7 +9,7 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,6 +100,10 @@ class Crew:
                 found[f"w{path.stem}"] = struct.unpack("3i", credentials)[0]
         return found
 
+    def running(self, pids: Iterable[int]) -> list[int]:
+        """Those of the processes that there still are."""
+        return [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+
     async def ready(self, workers: int) -> None:
         """Wait until so many of them can serve calls."""
         await until(lambda: self.log.read_text().count('"event": "ready"') >= workers)
@@ -141,7 +145,9 @@ async def crew(
 async def until(true: Callable[[], bool], within_s: float = START_TIMEOUT_S) -> None:
     """Wait for it."""
     async with asyncio.timeout(within_s):
-        while not true():
+        while True:
+            if true():
+                return
             await asyncio.sleep(POLL_S)
 
 

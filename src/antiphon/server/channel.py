@@ -160,7 +160,7 @@ class Channel:
             if self._sock.fileno() == -1:
                 return
             try:
-                data, descriptors, _, _ = socket.recv_fds(self._sock, LARGEST_MESSAGE_BYTES, 1, socket.MSG_CMSG_CLOEXEC)
+                data, descriptors, _, _ = socket.recv_fds(self._sock, LARGEST_MESSAGE_BYTES, 1)
             except BlockingIOError:
                 return
             except OSError:
@@ -169,5 +169,8 @@ class Channel:
                 self.close()
                 self._on_lost()
                 return
-            connection = socket.socket(fileno=descriptors[0]) if descriptors else None
+            connection = None
+            if descriptors:
+                connection = socket.socket(fileno=descriptors[0])
+                connection.set_inheritable(False)
             self._on_message(pickle.loads(data), connection)

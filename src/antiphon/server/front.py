@@ -305,8 +305,7 @@ class Front:
             self._ending.set()
         else:
             for worker in self._workers.values():
-                with contextlib.suppress(ProcessLookupError):
-                    worker.process.kill()
+                _kill(worker, signal.SIGKILL)
 
     def _fail(self, line: str) -> None:
         if not self._ending.is_set():
@@ -325,7 +324,10 @@ class Front:
             task.cancel()
         await asyncio.wait(tending)
         for worker in self._workers.values():
-            worker.channel.send(Stop())
+            if worker.serving:
+                worker.channel.send(Stop())
+            else:  # it has no calls, and may read nothing for a while yet
+                _kill(worker, signal.SIGTERM)
         async with asyncio.TaskGroup() as waiting:
             for worker in list(self._workers.values()):
                 waiting.create_task(_ended(worker))
@@ -337,6 +339,10 @@ async def _ended(worker: Worker) -> None:
             await worker.process.wait()
     except TimeoutError:
         _log.error("worker_does_not_stop", worker=worker.number)
-        with contextlib.suppress(ProcessLookupError):
-            worker.process.kill()
+        _kill(worker, signal.SIGKILL)
         await worker.process.wait()
+
+
+def _kill(worker: Worker, signum: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        worker.process.send_signal(signum)

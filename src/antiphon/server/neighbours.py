@@ -61,7 +61,7 @@ class Neighbours:
         owner = await self._calls.worker_of(call_id)
         if owner is None or owner == self._number:
             return None
-        transport = httpx.AsyncHTTPTransport(uds=socket_path(self._folder, owner))
+        transport = httpx.AsyncHTTPTransport(verify=False, trust_env=False, uds=socket_path(self._folder, owner))
         headers = {name: value for name in _PASSED_HEADERS if (value := request.headers.get(name))}
         try:
             async with httpx.AsyncClient(transport=transport, timeout=PATIENCE_S, trust_env=False) as client:
