@@ -458,6 +458,18 @@ async def test_both_sides_are_heard_as_in_the_recording(mode: str, tmp_path: Pat
     assert len(frames) * 0.02 == pytest.approx(5.5, abs=0.3)
 
 
+async def test_a_call_that_is_not_recorded_and_a_caller_who_only_writes() -> None:
+    async with far_end() as end:
+        async with call(end.url, connection={"audioConfig": {}}) as live:
+            live.ask()
+            await live.until(lambda: live.texts("agent"))
+            await live.until(lambda: len(end.audio()) > 60)
+        left, right = np.frombuffer(b"".join(end.audio()), "<i2").reshape(-1, 2).T
+    assert not left.any()
+    ((begins, ends),) = stretches(right, 16_000)
+    assert ends - begins == pytest.approx(len("A reply that lasts a while.") * 0.04, abs=0.03)
+
+
 async def test_without_audio_config_no_audio_is_sent() -> None:
     async with far_end() as end:
         async with call(end.url) as live:
