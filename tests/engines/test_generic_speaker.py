@@ -168,7 +168,7 @@ async def test_a_redirect_is_not_followed() -> None:
 
     def elsewhere(request: httpx.Request) -> httpx.Response:
         asked.append(str(request.url))
-        return httpx.Response(307, headers={"Location": "https://elsewhere.example"})
+        return httpx.Response(307, headers={"Location": "https://elsewhere.example"}, stream=httpx.ByteStream(b""))
 
     voice = GenericApi("https://speech.example", {"text": "{text}"})
     async with httpx.AsyncClient(transport=httpx.MockTransport(elsewhere), follow_redirects=True) as client:
