@@ -104,7 +104,7 @@ class RandomEngines:
 
     def _transcribe(self, utterance: int, revision: int) -> None:
         dice = self._dice
-        delay, text = dice.choice([0.0, 0.05, 0.1, 0.4, 1.5]), self._world.words(utterance)
+        delay, text = dice.choice([0.0, 0.05, 0.1, 0.4, 1.5]), self._world.words(utterance, revision)
         if self._troubled:
             if dice.random() < 0.6:
                 self._clock.later(

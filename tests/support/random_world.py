@@ -20,6 +20,7 @@ from antiphon.call.settings import (
     EndBehavior,
     FirstSpeaker,
     Greeting,
+    ThreadSettings,
     TimedMessage,
     VadSettings,
 )
@@ -48,7 +49,7 @@ TOOLS = (
     ToolSpec("long", "", {}, timeout_s=20.0),
 )
 TOOL_NAMES = ("look", "ahead", "noted", "quiet", "long", "nothing")
-THREADS = ("one", "two", "nobody")
+THREADS = ("one", "one", "two", "nobody")
 
 MAKERS: tuple[type, ...] = (act.Generate, act.Speak, act.Play, act.Stop, act.Invoke, act.Transcribe, act.EndSpeech)
 """Actions upon which something may happen at once: races are about moments."""
@@ -95,15 +96,17 @@ class World:
     """Now and then nobody answers ``Stop``: a bug outside of the core."""
     written: dict[str, ev.Urgency] = field(default_factory=dict)
     """Texts that the client writes."""
+    firm: set[str] = field(default_factory=set)
+    """Of these, those that nobody may interrupt."""
     _letters: int = 0
     lines: set[str] = field(default_factory=set)
     """Fixed words that the agent may say."""
 
     def __post_init__(self) -> None:
         dice = self.dice = Random(self.seed)
-        self.length_s = dice.uniform(6.0, 40.0)
+        self.length_s = dice.uniform(5.0, 28.0)
         self.settings = self._settings()
-        self.trouble = dice.choice([0.0, 0.0, 0.05, 0.2, 0.5])
+        self.trouble = dice.choice([0.0, 0.0, 0.1, 0.3, 0.7, 1.0])
         self.trouble_from = dice.uniform(0.0, self.length_s)
         self.trouble_to = self.trouble_from + dice.choice([3.0, 10.0, 1e9])
         self.burst_frames = dice.choice([1, 1, 1, 1, 8, 32])
@@ -122,10 +125,10 @@ class World:
         """Whether the engine that is asked now misbehaves."""
         return self.trouble_from <= now < self.trouble_to and self.dice.random() < self.trouble
 
-    def words(self, utterance: int) -> str:
+    def words(self, utterance: int, revision: int) -> str:
         """What the caller says in an utterance: words of their own, a sound of listening, or none at all."""
         kind = Random(self.seed * 1_000 + utterance).random()
-        return f"u{utterance}a u{utterance}b." if kind < 0.7 else "mm-hmm" if kind < 0.85 else ""
+        return f"u{utterance} as of {revision}." if kind < 0.55 else "mm-hmm" if kind < 0.85 else ""
 
     def outcome(self, invocation: str, now: float = 0.0) -> ToolOutcome:
         """What comes of a tool this time. Later than the script tools write no letters and change nothing."""
@@ -170,14 +173,15 @@ class World:
             inactivity=dice.choice(
                 [(), (), (TimedMessage(3.0, "Are you still there?"), TimedMessage(5.0, "Then good bye.", goodbye))]
             ),
-            max_duration_s=dice.choice([3600.0, 3600.0, 3600.0, dice.uniform(1.0, self.length_s)]),
+            max_duration_s=dice.choice([3600.0, 3600.0, 3600.0, 3600.0, 3600.0, dice.uniform(1.0, self.length_s)]),
             time_exceeded_message=dice.choice([None, self._line("The time is up, I am afraid.")]),
-            media_idle_s=dice.choice([None, None, None, 10.0]),
+            media_idle_s=dice.choice([None, None, None, None, None, None, 10.0]),
             modality=dice.choice([Modality.VOICE, Modality.VOICE, Modality.VOICE, Modality.TEXT]),
-            tools=dice.choice([(), TOOLS, TOOLS]),
+            tools=dice.choice([(), TOOLS, TOOLS, TOOLS]),
             backchannels=dice.random() < 0.8,
             speech_model=speech_model,
             judges_turns=dice.random() < 0.7,
+            threads=ThreadSettings(at_once=dice.choice([1, 2])),
         )
 
     def _speech(self) -> None:
@@ -190,7 +194,7 @@ class World:
                 self.speech.append((at, min(end, self.length_s)))
                 at = end + dice.choice([0.1, 0.2, 0.45, 0.8])
             at += dice.choice([0.0, 0.3, 1.0, 2.5, 5.0, 8.0])
-        for _ in range(dice.choice([0, 1, 2, 4, 8])):
+        for _ in range(dice.choice([0, 2, 4, 8, 16])):
             moment = (dice.choice(MAKERS), dice.randrange(1, 12))
             self.speaks_upon[moment] = (dice.choice([0.0, 0.05, 0.4, 1.0]), dice.choice([0.1, 0.3, 0.3, 1.0]))
 
@@ -208,7 +212,7 @@ class World:
 
     def _client_event(self, number: int) -> Maker:
         dice = self.dice
-        kind = dice.randrange(16)
+        kind = dice.randrange(17)
         if kind < 4:
             text, urgency = f"t{number}a t{number}b", dice.choice(list(ev.Urgency))
             self.written[text] = urgency
@@ -248,15 +252,15 @@ class World:
 
     def _spawn(self) -> SpawnThread:
         dice = self.dice
-        thread = dice.choice(["one", "one", "two", MAIN_THREAD, "x" * 200])
+        thread = dice.choice(["one", "one", "two", "two", "three", MAIN_THREAD, "x" * 200])
         words = (UserText(thread, f"s{dice.randrange(1000)}"),)
         uses = (
             ForcedMessage(thread, "Hm.", wants=(ToolRequest(f"spawned-{dice.randrange(5)}", dice.choice(TOOL_NAMES)),)),
         )
         return SpawnThread(
             thread,
-            dice.choice([MAIN_THREAD, MAIN_THREAD, "one", "nobody", PARENT_THREAD]),
-            dice.random() < 0.4,
+            dice.choice([MAIN_THREAD] * 8 + ["one", "one", "nobody", PARENT_THREAD]),
+            dice.random() < 0.6,
             dice.choice([(), words, words, uses, (*uses, *words), (*uses, *uses)]),
             dice.choice([None, None, ("look", "long")]),
             dice.choice([(), ("look",)]),
@@ -273,6 +277,8 @@ class World:
             for index in range(dice.choice([0, 0, 1, 2]))
         )
         known = {one.invocation: self.outcome(one.invocation) for one in wants if dice.random() < 0.4}
+        if uninterruptible:
+            self.firm.add(text)
         thread = dice.choice([MAIN_THREAD, MAIN_THREAD, MAIN_THREAD, MAIN_THREAD, *THREADS])
         return lambda at: ev.ForcedMessageReceived(at, text, urgency, uninterruptible, wants, known, thread)
 

@@ -43,10 +43,14 @@ class Reply:
     """What is known of one reply."""
 
     written: str = ""
+    prompt: str | None = None
+    """What it was written after; of fixed words ``None``."""
     clauses: dict[int, str] = field(default_factory=dict)
     samples: dict[int, int] = field(default_factory=dict)
     silent: set[int] = field(default_factory=set)
     """Clauses that the speaker is done with, and gave no sound of: they count as heard when it is their turn."""
+    taken: bool = False
+    """The state has changed since it was begun."""
     position: int = 0
     playing: bool = False
     stopped: bool = False
@@ -93,7 +97,10 @@ class Referee:
         self._had_threads = False
         self._asides: dict[int, bool] = {}
         """Side generations, and whether each was stopped."""
+        self._writing: set[int] = set()
+        self._stage_begun = False
         self._used: Counter[str] = Counter()
+        self._now = self._owed_at = 0.0
         self._owed = ""
         """What the caller said last that wants an answer, until one is begun."""
         self._user_texts: list[str] = []
@@ -130,6 +137,8 @@ class Referee:
                 self._returned.setdefault(invocation, set()).add(outcome.text)
             case ev.ForcedMessageReceived(known=known):
                 self._known |= {outcome.text for outcome in known.values()}
+            case ev.AsideEnded(generation=number) | ev.AsideFailed(generation=number):
+                self._writing.discard(number)
             case ev.StagePrepared(invocation=invocation, outcome=outcome):
                 self._returned.setdefault(invocation, set()).add(outcome.text)
             case ev.UserTextReceived(text=text, thread=thread) if text and thread == MAIN_THREAD:
@@ -141,13 +150,15 @@ class Referee:
     def takes(self, now: float, action: act.Action) -> None:
         """An action of the core is about to be carried out."""
         self.check(not self._ended, "something follows the end")
+        self._now = now
         match action:
             case act.End():
                 self._ended = True
                 self.check(not self._clear_due, "the call ended with sound left in the client's buffer")
-            case act.Generate(reply=number):
+            case act.Generate(reply=number, prompt=prompt):
                 self.check(number not in self._replies, "a reply is begun twice")
-                self._reply(number)
+                before = self._reply(number).prompt = " ".join(message.text for message in prompt.messages)
+                self.check(self._stage_begun or self._owed in before, "an answer to something else")
                 self._owed = ""
             case act.Speak(reply=number, clause=clause, text=text):
                 reply = self._live(number)
@@ -178,6 +189,7 @@ class Referee:
                 self.check(state is not AgentState.IDLE, "idle in the midst of a call")
                 self.check(not self._clear_due, "the state changes before the client's buffer is cleared")
                 self.check(self._open is None, "the state changes before the agent's words are final")
+                self._taken(now, state)
                 self._state, self._moved_at = state, now
                 self._owed = "" if state is AgentState.THINKING else self._owed
             case act.Emit(message=PlaybackClearBuffer()):
@@ -191,12 +203,18 @@ class Referee:
             case act.Emit(message=ToolUsed(invocation=invocation)):
                 self._used[invocation] += 1
                 self.check(self._used[invocation] == 1, "a tool is used up twice")
+            case act.BeginStage():
+                self._stage_begun = True
+                self.check(not self._threads, "threads outlive their stage")
             case act.GenerateAside(generation=number):
                 self.check(number not in self._asides, "a side generation is begun twice")
                 self._asides[number] = False
+                self._writing.add(number)
+                self.check(len(self._writing) <= self._world.settings.threads.at_once, "too many side generations")
             case act.StopAside(generation=number):
                 self.check(self._asides.get(number) is False, "a side generation is stopped that does not run")
                 self._asides[number] = True
+                self._writing.discard(number)
             case act.Emit(message=ThreadSpawned(thread=thread)):
                 self.check(thread not in self._threads, "a thread is spawned while it lives")
                 self._threads.add(thread)
@@ -274,6 +292,16 @@ class Referee:
 
     # Small things
 
+    def _taken(self, now: float, state: AgentState) -> None:
+        """A state begins: where that is by an answer to what was just said, the answer is to that."""
+        if not self._replies:
+            return
+        reply = self._replies[max(self._replies)]
+        answers = state is AgentState.THINKING and self._owed and self._owed_at == now and not self._stage_begun
+        if answers and reply.prompt is not None and not (reply.stopped or reply.taken):
+            self.check(self._owed in reply.prompt, "a draft that answers something else")
+        reply.taken = True
+
     def _reply(self, number: int) -> Reply:
         return self._replies.setdefault(number, Reply())
 
@@ -325,14 +353,18 @@ class Referee:
         generated = " ".join(text for _, text in sorted(reply.clauses.items())).split()
         self.check(generated[: len(words)] == words, f"{final.text!r} is no prefix of {' '.join(generated)!r}")
         self.check(len(words) <= len(reply.begun_words()), f"{final.text!r} is more than was heard")
+        excused = self._world.trouble or self._call._talk.closing
+        firm = " ".join(generated) in self._world.firm
+        self.check(not firm or words == generated or bool(excused), f"{' '.join(generated)!r} was interrupted")
 
     def _user_said(self, text: str) -> None:
         self.check(bool(text.strip()), "a turn of the caller's without words")
-        self.check(text.startswith("t") or text not in self._user_texts or text == "mm-hmm", f"{text!r} is heard twice")
+        again = any(text.split()[0] == before.split()[0] for before in self._user_texts if text.startswith("u"))
+        self.check(not again, f"{text!r} is heard twice")
         self._user_texts.append(text)
         heard_itself = self._world.settings.speech_model and text not in self._world.written
         if self._world.written.get(text) is not ev.Urgency.LATER and not heard_itself:
-            self._owed = text
+            self._owed, self._owed_at = text, self._now
 
 
 def _within(words: list[str], text: list[str]) -> bool:
