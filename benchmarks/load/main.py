@@ -76,6 +76,8 @@ def main() -> None:
             uvloop.run(_main(options, activity, clips, python))
     except (NotStarted, AllRefused) as error:
         sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 async def _main(options: argparse.Namespace, activity: Activity, clips: Clips, python: Path | None) -> None:

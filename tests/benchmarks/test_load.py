@@ -131,3 +131,11 @@ def test_the_load_is_not_charged_with_what_the_server_does() -> None:
     own = measure.cpu_s(os.getpid())
     assert measure.cpu_s(*measure.family(os.getpid())) >= own
     assert own <= time.process_time() + 0.05
+
+
+async def test_a_process_is_pinned_and_ends_with_the_block(tmp_path: Path) -> None:
+    core = max(os.sched_getaffinity(0))
+    async with servers.echo(Place("", Delays(), core, tmp_path), 0.5) as server:
+        assert os.sched_getaffinity(server.pid) == {core}
+    with pytest.raises(ProcessLookupError):
+        os.kill(server.pid, 0)
