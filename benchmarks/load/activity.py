@@ -3,7 +3,7 @@
 With the scores of exactly what a caller sent it is known which packet made a turn complete, so that what is
 measured from there is a server's doing, and not the model's hold on the last sound of a word.
 
-    python -m load.activity     (prints what one second of one call's audio costs, for some sizes of batch)
+    python -m load.activity CORE    (prints what one second of one call's audio costs, for some sizes of batch)
 """
 
 from __future__ import annotations
@@ -75,6 +75,7 @@ class Activity:
 
 
 def main() -> None:
+    os.sched_setaffinity(0, {int(sys.argv[1])})
     activity = Activity(weights())
     sound = np.random.default_rng(5).normal(0, 3_000, RATE).astype(np.int16)
     json.dump({batch: activity.cost_ms(batch, sound) for batch in BATCHES}, sys.stdout)
