@@ -12,7 +12,7 @@ import pytest
 
 from antiphon.server.channel import Bury, Channel, Connected, Failed, Peers, Report
 from antiphon.server.config import Config
-from antiphon.server.front import FRESH_S, Worker, memory_warning
+from antiphon.server.front import FRESH_S, SILENT_S, Worker, memory_warning
 from antiphon.session.load import Reading
 from tests.server.conftest import SCRIPTED
 from tests.test_cli import antiphon, complains
@@ -20,7 +20,7 @@ from tests.test_cli import antiphon, complains
 
 def worker(live: int, *, ready: bool = True, full: bool = False, busy: float = 0.1) -> Worker:
     nobody: Any = None
-    return Worker(live, nobody, nobody, True, Report(ready, full, Reading(live, 0, 0, busy, 0.0)))
+    return Worker(live, nobody, nobody, True, Report(ready, full, Reading(live, 0, 0, busy, 0.0)), 100.0)
 
 
 def test_the_worker_with_the_fewest_calls_gets_the_next_connection() -> None:
@@ -32,11 +32,13 @@ def test_the_worker_with_the_fewest_calls_gets_the_next_connection() -> None:
 
 
 def test_a_worker_that_cannot_is_the_last_to_be_asked() -> None:
-    best, busy, full, loading = worker(3), worker(3, busy=0.5), worker(1, full=True), worker(0, ready=False)
+    best, busy, full, loading = worker(3), worker(3, busy=0.5), worker(1, full=True), worker(2, ready=False)
+    stuck = worker(1)
+    stuck.reported -= SILENT_S + 0.1
     nobody: Any = None
     silent = Worker(9, nobody, nobody, True)
-    order = sorted((silent, loading, full, busy, best), key=lambda each: each.weight(100.0))
-    assert order == [best, busy, full, loading, silent]
+    order = sorted((silent, loading, stuck, full, busy, best), key=lambda each: each.weight(100.0))
+    assert order == [best, busy, full, stuck, loading, silent]
 
 
 def test_an_operator_is_told_what_several_workers_cost() -> None:

@@ -245,10 +245,14 @@ async def test_a_front_that_is_killed_leaves_no_worker_behind(tmp_path: Path) ->
         assert call["callId"] in owners
 
 
-async def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
+async def test_a_worker_that_is_stuck_gets_nobody_and_does_not_outlive_a_second_signal(tmp_path: Path) -> None:
     async with crew(tmp_path) as server:
         workers = list(server.pids().values())
         os.kill(workers[0], signal.SIGSTOP)
+        await until(lambda: [line["event"] for line in server.troubles()] == ["worker_silent"], 10)
+        for _ in range(5):
+            async with server.other_client() as client:
+                assert (await client.post("/api/calls", json=CALL)).status_code == 201
         server.process.send_signal(signal.SIGINT)
         await until(lambda: server.running(workers) == workers[:1], 30)
         assert server.process.returncode is None, "it waits for the other one"

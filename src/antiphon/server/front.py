@@ -54,6 +54,9 @@ STOP_PATIENCE_S = 20.0
 FRESH_S = 1.0
 """For so long a connection counts as a call: what it is going to be is not known, and not yet in any report."""
 
+SILENT_S = 2.0
+"""A worker that has reported nothing for so long is stuck, and gets nobody while there are others."""
+
 BROADCAST_EVERY_S = 0.1
 ACCEPT_AGAIN_S = 0.05
 ACCEPTED_AT_ONCE = 64
@@ -86,19 +89,27 @@ _LARGE: dict[type, str] = {LlamaSettings: "its language model", WhisperSettings:
 
 @dataclass(eq=False)
 class Worker:
-    """A worker as the front sees it. ``fresh``: when connections of late were handed to it."""
+    """A worker as the front sees it. ``fresh``: when connections of late were handed to it.
+
+    ``reported``: when it last did; all times are the event loop's.
+    """
 
     number: int
     process: asyncio.subprocess.Process
     channel: Channel
     serving: bool = False
     report: Report | None = None
+    reported: float = 0.0
+    silent: bool = False
     fresh: deque[float] = field(default_factory=deque)
 
-    @property
-    def ready(self) -> bool:
-        """Whether calls can be served there."""
-        return self.report is not None and self.report.ready
+    def tells(self, report: Report, now: float) -> None:
+        """It has reported."""
+        self.report, self.reported, self.silent = report, now, False
+
+    def can_serve(self, now: float) -> bool:
+        """Whether calls can be served there, as far as is known."""
+        return self.report is not None and self.report.ready and now - self.reported <= SILENT_S
 
     def weight(self, now: float) -> tuple[bool, bool, int, float]:
         """What it has to do, for comparison: the least comes first."""
@@ -107,7 +118,7 @@ class Worker:
         if self.report is None:
             return True, True, len(self.fresh), 0.0
         calls = self.report.reading.live + len(self.fresh)
-        return not self.report.ready, self.report.full, calls, self.report.reading.busy
+        return not self.can_serve(now), self.report.full, calls, self.report.reading.busy
 
 
 class Front:
@@ -204,7 +215,7 @@ class Front:
     def _told(self, worker: Worker, message: object) -> None:
         match message:
             case Report():
-                worker.report = message
+                worker.tells(message, asyncio.get_running_loop().time())
                 self._was_ready |= message.ready
                 self._tell_soon()
             case Serving(first_key):
@@ -256,9 +267,17 @@ class Front:
 
     def _tell(self) -> None:
         self._telling = None
+        now = asyncio.get_running_loop().time()
+        readings = {
+            worker.number: worker.report.reading
+            for worker in self._workers.values()
+            if worker.report is not None and worker.can_serve(now)
+        }
         for worker in self._workers.values():
-            others = (other.report for other in self._workers.values() if other is not worker and other.serving)
-            worker.channel.send(Peers(tuple(report.reading for report in others if report and report.ready)))
+            worker.channel.send(Peers(tuple(readings[number] for number in readings if number != worker.number)))
+            if worker.report is not None and not worker.silent and now - worker.reported > SILENT_S:
+                worker.silent = True
+                _log.error("worker_silent", worker=worker.number)
 
     # Connections
 
