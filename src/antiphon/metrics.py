@@ -34,6 +34,20 @@ TURN_STEPS = Histogram(
     ["step"],
     buckets=(0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1, 1.3, 1.6, 2, 3, 5, 10, 20),
 )
+TURN_SILENCE = Histogram(
+    "antiphon_turn_silence_seconds",
+    "Silence after which a turn of the caller's was held to be over, by reason.",
+    ["reason"],
+    buckets=(0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1, 1.25, 1.5, 2, 3),
+)
+INTERRUPTIONS = Counter(
+    "antiphon_interruptions_total", "Replies stopped by the caller's voice, by what told so.", ["by"]
+)
+OVERHEARD = Counter(
+    "antiphon_overheard_total",
+    "What the caller's voice over a reply turned out to be; after noise and backchannel the reply was resumed.",
+    ["voice"],
+)
 ENGINE_ERRORS = Counter("antiphon_engine_errors_total", "Failures of engines, by stage.", ["stage"])
 ENGINE_FALLBACKS = Counter(
     "antiphon_engine_fallbacks_total",
@@ -45,6 +59,7 @@ AUDIO_DROPPED = Counter("antiphon_audio_dropped_seconds_total", "Audio dropped, 
 HTTP_REQUESTS = Counter("antiphon_http_requests_total", "REST requests, by method and status.", ["method", "status"])
 
 _STEPS = {
+    "endpointMs": "endpoint",
     "transcriptMs": "transcript",
     "committedMs": "committed",
     "firstTextMs": "first_text",
@@ -74,5 +89,11 @@ def observe(event: CallEvent) -> None:
         ENGINE_ERRORS.labels(event.extras.get("stage", "transcriber")).inc()
     elif event.type == "engine_fallback":
         ENGINE_FALLBACKS.labels(event.extras["stage"], event.extras["engine"]).inc()
+    elif event.type == "turn_ended":
+        TURN_SILENCE.labels(str(event.extras.get("reason"))).observe(event.extras.get("silenceMs", 0) / 1000)
+    elif event.type == "interruption":
+        INTERRUPTIONS.labels(str(event.extras.get("by"))).inc()
+    elif event.type in ("resumed", "turn_over_reply"):
+        OVERHEARD.labels(str(event.extras.get("voice"))).inc()
     elif event.type in _ENGINE_FAILURES:
         ENGINE_ERRORS.labels(_ENGINE_FAILURES[event.type]).inc()

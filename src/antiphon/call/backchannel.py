@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from enum import Enum
 
 from antiphon.call.actions import Action, Stop
 from antiphon.call.agenda import Line
@@ -19,6 +20,8 @@ from antiphon.call.tools import ToolRequest
 LONGEST_S = 1.5
 """More speech than this is no backchannel, whatever its words, if it has any."""
 
+MOST_WORDS = 4
+
 _ALONE = frozenset(
     {"mm", "mmm", "mhm", "mhmm", "hm", "hmm", "hmmm", "uh", "um", "huh", "uhhuh", "mmhmm", "mmhm", "yeah", "yea"}
     | {"yep", "yup", "right", "okay", "ok", "sure", "aha", "ah", "oh", "wow", "great", "cool", "nice", "really"}
@@ -28,18 +31,42 @@ _TOGETHER = frozenset({"i see", "got it", "uh huh", "mm hmm", "oh i see", "all r
 _NOT_A_WORD = re.compile(r"[^\w\s]|_")
 
 
-def is_backchannel(text: str, speech_s: float, *, after_question: bool) -> bool:
-    """Whether ``text``, said in ``speech_s`` seconds over a reply, only says "I am listening".
+class Overheard(Enum):
+    """What the caller's voice over a reply turned out to be."""
+
+    NOISE = "noise"
+    BACKCHANNEL = "backchannel"
+    ANSWER = "answer"
+    """the same words, to a question"""
+    LONG = "long"
+    """the same words, but too many, or for too long"""
+    WORDS = "words"
+
+    @property
+    def only_listens(self) -> bool:
+        """The caller does not want the floor."""
+        return self in (Overheard.NOISE, Overheard.BACKCHANNEL)
+
+
+def overheard(text: str, speech_s: float, *, after_question: bool) -> Overheard:
+    """What ``text``, said in ``speech_s`` seconds over a reply, is.
 
     ``after_question``: the last words of the reply that were heard are a question.
     """
     words = _NOT_A_WORD.sub(" ", text.replace("-", "").lower()).split()
     if not words:
-        return True  # a noise, however long
-    if speech_s > LONGEST_S or after_question or len(words) > 4:
-        return False
+        return Overheard.NOISE  # however long
     spaced = " ".join(_NOT_A_WORD.sub(" ", text.lower()).split())
-    return spaced in _TOGETHER or all(word in _ALONE for word in words)
+    if spaced not in _TOGETHER and not all(word in _ALONE for word in words):
+        return Overheard.WORDS
+    if after_question:
+        return Overheard.ANSWER
+    return Overheard.LONG if speech_s > LONGEST_S or len(words) > MOST_WORDS else Overheard.BACKCHANNEL
+
+
+def is_backchannel(text: str, speech_s: float, *, after_question: bool) -> bool:
+    """Whether it only says "I am listening"."""
+    return overheard(text, speech_s, after_question=after_question).only_listens
 
 
 @dataclass(slots=True, eq=False)
@@ -109,9 +136,18 @@ class Resumption:
         held = [*self._resuming.values(), *([self._undecided] if self._undecided else [])]
         return next((one for one in held if one.reply.written_as == number and not one.whole), None)
 
+    @property
+    def undecided(self) -> Held | None:
+        """The reply of which it is not known yet whether it was stopped for nothing."""
+        return self._undecided
+
     def listens(self, text: str, speech_s: float) -> bool:
         """The caller spoke over a reply, and only to say "I am listening"."""
-        return self._undecided is not None and is_backchannel(text, speech_s, after_question=self._after_question)
+        return self._undecided is not None and self.verdict(text, speech_s).only_listens
+
+    def verdict(self, text: str, speech_s: float) -> Overheard:
+        """What the caller's voice over the reply was, now that the words are known."""
+        return overheard(text, speech_s, after_question=self._after_question)
 
     def take(self) -> Line | None:
         """The rest, to be said now; ``None`` where there is none."""

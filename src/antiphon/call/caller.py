@@ -9,7 +9,18 @@ from antiphon.call.actions import OpenUtterance
 from antiphon.call.agenda import Line
 from antiphon.call.completeness import Ending, ending
 from antiphon.call.conversation import Conversation
-from antiphon.call.endpointing import Began, Checked, Confirmed, Dropped, Paused, Phase, Resumed, TurnEnded, TurnFact
+from antiphon.call.endpointing import (
+    Began,
+    Checked,
+    Confirmed,
+    Dropped,
+    Grounds,
+    Paused,
+    Phase,
+    Resumed,
+    TurnEnded,
+    TurnFact,
+)
 from antiphon.call.hearing import HeardTurn
 from antiphon.call.history import Span
 from antiphon.call.messages import Modality, Severity, UserStartedSpeaking, UserStoppedSpeaking
@@ -34,7 +45,7 @@ class Caller:
         self._talk.floor.audio_s = event.audio_s
         facts = self._talk.turn.hear(event.at, event.audio_s, event.probability)
         if self._overlap.hear(event, self._talk.floor.reply, self._talk.turn):
-            self._talk.interrupt(event.at)
+            self._talk.interrupt(event.at, "voice", self._overlap.speech_s)
         self.take_facts(event.at, facts)
 
     def take_facts(self, at: float, facts: Iterable[TurnFact]) -> None:
@@ -56,10 +67,24 @@ class Caller:
                     self._talk.floor.drop_draft()
                 case Checked(utterance=utterance, revision=revision):
                     self._talk.out += self._talk.hearing.ask(utterance, revision)
-                case TurnEnded(utterance=utterance, revision=revision, cut=cut):
+                case TurnEnded(utterance=utterance, revision=revision, cut=cut, grounds=grounds):
                     self._talk.emit(UserStoppedSpeaking())
+                    self._explain(grounds)
                     self._talk.silence.caller_was_active()
                     self._talk.end_turn(at, utterance, revision, cut=cut)
+
+    def _explain(self, grounds: Grounds) -> None:
+        """Why the turn is over now and was not before."""
+        certainty = grounds.completeness
+        self._talk.log(
+            Severity.DEBUG,
+            "turn_ended",
+            "The caller's turn was held to be over.",
+            reason=grounds.reason,
+            silenceMs=round(grounds.silence_s * 1000),
+            completeness=None if certainty is None else round(certainty, 3),
+            words=grounds.words.value,
+        )
 
     def take_words(self, event: ev.Transcribed) -> None:
         """The words of an utterance have come."""
@@ -68,7 +93,8 @@ class Caller:
             return
         pausing = self._talk.turn.phase is Phase.PAUSING and self._talk.turn.utterance == utterance
         if text and pausing and not self._only_listens(text):
-            self._talk.resumption.forget()  # the model has something better to do
+            turn = self._talk.turn  # no need to wait for its end: the model has something better to do
+            self._talk.take_for_turn(text, turn.speech_end_audio_s - turn.start_audio_s)
             if not self._talk.settings.speech_model:
                 self._draft(at, utterance, text)
         english = (self._talk.stage.language or "en").lower().startswith("en")
@@ -86,7 +112,7 @@ class Caller:
             self.take_facts(at, turn.nothing_new(utterance, revision))
         over_reply = reply is not None and reply.interruptible and turn.start_at >= reply.began_at
         if text and turn.activation.noisy and over_reply and utterance == turn.utterance:
-            self._talk.interrupt(at)
+            self._talk.interrupt(at, "words", turn.speech_end_audio_s - turn.start_audio_s)
 
     def _read(self, at: float, utterance: int, revision: int, words: Ending) -> None:
         if not self._talk.ending:  # else the turn has been ended already

@@ -22,11 +22,19 @@ FAILURES_IN_A_ROW = 3
 class Closing(Joint):
     """The ends of replies and of the call."""
 
-    def interrupt(self, at: float) -> None:
-        """The caller has spoken over the reply."""
+    def interrupt(self, at: float, by: str, speech_s: float) -> None:
+        """The caller has spoken over the reply: it was known ``by`` the ``voice`` or the ``words``."""
         if self.floor.reply is not None and not self.floor.reply.stopping:
-            self.log(Severity.INFO, "interruption", "The caller spoke over the agent.")
             reply = self.floor.reply
+            self.log(
+                Severity.INFO,
+                "interruption",
+                "The caller spoke over the agent.",
+                ordinal=reply.ordinal,
+                by=by,
+                speechMs=round(speech_s * 1000),
+                heardMs=round(reply.position * 1000 / reply.rate),
+            )
             reply.interrupted = True
             self.reply_closed(at, self.floor.stop_reply(at, keep_writing=self.resumption.may_follow(reply)))
 

@@ -124,6 +124,7 @@ class Conversation(Turns):
         timings = Timings(committed=at)
         if turn is not None:
             timings.speech_ended, timings.transcribed = turn.ended_at, turn.transcribed_at
+            timings.endpoint = turn.decided_at
         recorded = 0 if self.settings.speech_model else 1
         said = None if turn is None or self.settings.speech_model else turn.text
         if turn is not None and self.floor.draft_is(Origin(turn.utterance, said, self.history.version - recorded)):

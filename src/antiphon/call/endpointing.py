@@ -7,7 +7,7 @@ this client leaves between its packets.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import TypeAlias
 
@@ -91,12 +91,28 @@ class Resumed:
 
 
 @dataclass(frozen=True, slots=True)
+class Grounds:
+    """Why a turn was held to be over.
+
+    ``reason``: ``sound`` (the end-of-turn model), ``words``, ``silence`` (nobody was asked), ``no_opinion`` (none came
+    in time), ``patience`` (an unfinished sentence was waited for in vain), ``noise`` or ``too_long``.
+    """
+
+    reason: str = ""
+    silence_s: float = 0.0
+    completeness: float | None = None
+    """The end-of-turn model's probability."""
+    words: Ending = Ending.NONE
+
+
+@dataclass(frozen=True, slots=True)
 class TurnEnded:
     """The caller is done. ``cut``: or speaks on and on, and is answered all the same."""
 
     utterance: int
     revision: int
     cut: bool = False
+    grounds: Grounds = field(default=Grounds(), compare=False)
 
 
 TurnFact: TypeAlias = Began | Confirmed | Dropped | Paused | Checked | Resumed | TurnEnded
@@ -198,13 +214,13 @@ class CallerTurn:
         self.activation.learn()
         if self.phase is Phase.PAUSING and self.activation.murmur_only:
             self.activation.murmurs()
-            return self._end()
-        return self._end() if self.phase is Phase.SPEAKING else []
+            return self._end("noise")
+        return self._end("noise") if self.phase is Phase.SPEAKING else []
 
     def nothing_new(self, utterance: int, revision: int) -> list[TurnFact]:
         """The words until ``revision`` are the same as before: what goes on without a pause is noise."""
         speaking = self.phase is Phase.SPEAKING and (utterance, revision) == (self.utterance, self.revision)
-        return self._end() if speaking else []
+        return self._end("noise") if speaking else []
 
     def tick(self, now: float) -> list[TurnFact]:
         """Count silence by the wall clock where audio has stopped coming."""
@@ -236,7 +252,7 @@ class CallerTurn:
             self._checked_s = audio_s
             self.revision += 1
             facts.append(Checked(self.utterance, self.revision))
-        return facts + self._end(cut=True) if too_long else facts
+        return facts + self._end("too_long") if too_long else facts
 
     def _speech(self, at: float, audio_s: float, quiet: bool) -> list[TurnFact]:
         facts: list[TurnFact] = []
@@ -316,8 +332,21 @@ class CallerTurn:
             return []
         if self._silence_s < self._quiet_s - MURMUR_S:
             self.activation.murmurs()
-        return self._end()
+        return self._end(self._reason(), silence_s)
 
-    def _end(self, *, cut: bool = False) -> list[TurnFact]:
+    def _reason(self) -> str:
+        """Why what is known now, and the silence, end the turn."""
+        if not self._judged:
+            return "silence"
+        certain = self._completeness is not None and self._completeness >= self._turns.completeness_threshold
+        if self._ending is Ending.ENDED and not certain:
+            return "words"
+        if self._completeness is None or self._words_due:
+            return "no_opinion"
+        needed = needed_completeness(self._ending, self._turns.completeness_threshold)
+        return "sound" if self._completeness >= needed else "patience"
+
+    def _end(self, reason: str, silence_s: float = 0.0) -> list[TurnFact]:
         self.phase = Phase.QUIET
-        return [TurnEnded(self.utterance, self.revision, cut)]
+        grounds = Grounds(reason, silence_s, self._completeness, self._ending)
+        return [TurnEnded(self.utterance, self.revision, reason == "too_long", grounds)]

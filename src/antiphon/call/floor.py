@@ -257,6 +257,7 @@ def _latency_event(reply: Reply, at: float) -> CallEvent:
     times = reply.timings
     since = times.speech_ended
     steps = {
+        "endpointMs": times.endpoint,
         "transcriptMs": times.transcribed,
         "committedMs": times.committed,
         "firstTextMs": times.first_text,

@@ -25,6 +25,8 @@ class HeardTurn:
     asked_again: bool = False
     """The transcriber has failed on it once."""
     ordinal: int | None = None
+    decided_at: float | None = None
+    """When it was held to be over."""
     cut: bool = False
     """The caller has not come to an end, and is answered all the same."""
 

@@ -90,7 +90,7 @@ class Joint:
         wall = Span(turn.start_at - joined, turn.speech_end_at - joined)
         words_by = at + self.settings.turns.transcription_patience_s
         heard = HeardTurn(utterance, revision, audio, wall, turn.start_at, turn.speech_end_at, words_by)
-        heard.cut = cut
+        heard.decided_at, heard.cut = at, cut
         self.out += self.hearing.end(heard)
 
     def record_user(self, modality: Modality, ordinal: int, text: str, audio: Span, wall: Span) -> None:

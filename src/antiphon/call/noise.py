@@ -51,6 +51,11 @@ class Activation:
         return max(self.threshold, MURMUR)
 
     @property
+    def heard_s(self) -> float:
+        """What may be speech in the utterance."""
+        return len(self._heard) * self._frame_s
+
+    @property
     def murmur_only(self) -> bool:
         """Nothing in the utterance was clearly speech."""
         return all(probability < MURMUR for probability in self._heard)
@@ -76,8 +81,7 @@ class Activation:
 
     def learn(self) -> None:
         """The utterance had no words: it was a noise."""
-        length_s = len(self._heard) * self._frame_s
-        if length_s < (SHORTEST_MURMUR_S if self.murmur_only else SHORTEST_NOISE_S):
+        if self.heard_s < (SHORTEST_MURMUR_S if self.murmur_only else SHORTEST_NOISE_S):
             return
         self.noisy = self.noisy or not self.murmur_only
         usual = sorted(self._heard)[int(len(self._heard) * _SHARE)]

@@ -36,6 +36,7 @@ class Timings:
     """When (on the call's clock) what happened first; ``None`` until it has."""
 
     speech_ended: float | None = None
+    endpoint: float | None = None
     transcribed: float | None = None
     committed: float | None = None
     first_text: float | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from antiphon.call.backchannel import LONGEST_S
 from antiphon.call.closing import Closing
 from antiphon.call.hearing import HeardTurn
 from antiphon.call.messages import Modality, Severity
@@ -23,13 +24,16 @@ class Turns(Closing):
                 break  # the caller is heard after the tool's result
             if reply is not None and (reply.stopping or not reply.interruptible):
                 break
-            listened = self.resumption.listens(turn.text or "", turn.audio_span.end_s - turn.audio_span.start_s)
+            speech_s = turn.audio_span.end_s - turn.audio_span.start_s
+            if turn.text is None and self.resumption.undecided is not None and speech_s <= LONGEST_S:
+                break  # even a model that hears the sound itself must not take an "mm-hmm" for a turn
+            listened = turn.text is not None and self.resumption.listens(turn.text, speech_s)
             if turn.text == "" or (reply is not None and turn.started_at >= reply.began_at) or listened:
                 self._forget_turn(turn)
                 if listened:
-                    self._resume()
+                    self._resume(turn.text or "", speech_s)
                 continue
-            self.resumption.forget()
+            self.take_for_turn(turn.text or "", speech_s)
             turn.ordinal = self.history.take_ordinal()
             if not self.closing:
                 self._answering = turn
@@ -59,11 +63,32 @@ class Turns(Closing):
         """A sound of the caller's was too short for an utterance, though it may have stopped a reply."""
         self.out.append(self.hearing.release(utterance))
         if not self.hearing.waiting:
-            self._resume()
+            self._resume("", self.turn.activation.heard_s)
 
-    def _resume(self) -> None:
+    def take_for_turn(self, text: str, speech_s: float) -> None:
+        """What the caller said over a reply is a turn: nothing is resumed."""
+        if self.resumption.undecided is not None:
+            self._tell("turn_over_reply", "The caller took the floor.", text, speech_s)
+        self.resumption.forget()
+
+    def _resume(self, text: str, speech_s: float) -> None:
         """Go on with the reply at the word it stopped at."""
+        if self.resumption.undecided is None or self.closing:
+            return
+        self._tell("resumed", "The caller only listened; the agent goes on where it stopped.", text, speech_s)
         line = self.resumption.take()
-        if line is not None and not self.closing:
+        if line is not None:
             self.agenda.lines.appendleft(line)
-            self.log(Severity.INFO, "resumed", "The caller only listened; the agent goes on where it stopped.")
+
+    def _tell(self, kind: str, text: str, said: str, speech_s: float) -> None:
+        """What was decided about a reply that the caller's voice has stopped, and why; not what was said."""
+        held = self.resumption.undecided
+        self.log(
+            Severity.INFO,
+            kind,
+            text,
+            ordinal=None if held is None else held.reply.ordinal,
+            voice=self.resumption.verdict(said, speech_s).value,
+            wordCount=len(said.split()),
+            speechMs=round(speech_s * 1000),
+        )
