@@ -162,6 +162,7 @@ def _figures(
             "send_late_p50_ms": round(float(late[0]), 2),
             "send_late_p99_ms": round(float(late[1]), 2),
             "send_late_most_ms": round(float(late[2]), 2),
+            "standins_late_p50_ms": round(window["standins"]["late_s"][0] * 1000, 2),
             "standins_late_p99_ms": round(window["standins"]["late_s"][1] * 1000, 2),
             "standins_requests": window["standins"]["requests"],
             "cpu_of_a_core": round(load_s / lasted, 4),
