@@ -113,3 +113,20 @@ def test_a_tool_that_is_wanted_meanwhile_is_not_used_after_a_turn() -> None:
     stage.engines.wants = []
     stage.run(60.0)
     assert stage.invoked == []
+
+
+def test_a_speech_model_that_does_not_wait_for_words_still_waits_to_know_an_mm_hmm_from_a_turn() -> None:
+    engines = Engines(words=["tell me", "Mm-hmm.", "and then"], replies=lambda _: LONG, delays={2: 0.6})
+    stage = Stage(settings(first_speaker=FirstSpeaker(False, None), speech_model=True), engines).join()
+    stage.speech(1.0, 2.0).speech(4.5, 5.0).run(60.0)
+    assert agent_said(stage) == LONG
+    assert len(stage.events("resumed")) == 1
+
+
+def test_a_speech_model_takes_long_speech_for_a_turn_without_its_words() -> None:
+    engines = Engines(words=["tell me", "Well, what I want to know is this", "and then"], replies=lambda _: LONG)
+    engines.delays[2] = 3.0
+    stage = Stage(settings(first_speaker=FirstSpeaker(False, None), speech_model=True), engines).join()
+    stage.speech(1.0, 2.0).speech(4.5, 7.0).run(60.0)
+    assert not stage.events("resumed")
+    assert len(stage.finals(Role.USER)) == 2
