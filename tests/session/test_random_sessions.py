@@ -79,6 +79,9 @@ GARBAGE = (
 MOST_S = 200.0
 """After the script; by then every call is at rest."""
 
+PACKET_EVERY_S = 1.0
+"""Once the caller is done: virtual time, in which nothing is waited for."""
+
 BROKEN = {
     "transcriber_broke",
     "language_model_broke",
@@ -119,9 +122,9 @@ class Rude:
         sides = [asyncio.create_task(self._answer(client)), asyncio.create_task(self._interfere(client))]
         await self.script.play(client)
         if self.script.leaves_at > 60:
-            for _ in range(int(MOST_S)):
+            for _ in range(round(MOST_S / PACKET_EVERY_S)):
                 client._incoming.put_nowait(AudioIn(bytes(32 * client.input_rate // 1000 * 2)))
-                await asyncio.sleep(1.0)
+                await asyncio.sleep(PACKET_EVERY_S)
             states = client.messages("state")
             self.state = states[-1]["state"] if states else "idle"
         for task in sides:

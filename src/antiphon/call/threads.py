@@ -55,6 +55,8 @@ class Threads:
     @property
     def deadline(self) -> float | None:
         """When something is to be given up."""
+        if not self._threads:
+            return None
         times = [thread.deadline(self._settings.patience_s) for thread in self._threads.values()]
         return min((time for time in times if time is not None), default=None)
 
@@ -168,6 +170,10 @@ class Threads:
 
     def advance(self, at: float) -> None:
         """Let those generate whose turn it is, in the order in which they came to want it."""
+        if not self._threads:
+            self._running.clear()
+            self._waiting.clear()
+            return
         self._running = {number: thread for number, thread in self._running.items() if self.generating(number)}
         self._waiting = deque(thread for thread in self._waiting if self._wants(thread))
         self._waiting += [one for one in self._threads.values() if self._wants(one) and one not in self._waiting]

@@ -127,11 +127,13 @@ class Toolwork:
     @property
     def busy(self) -> bool:
         """A tool that is part of the call runs: the agent is silent, and the caller is heard after it."""
-        return any(one.begun and one.under_way for one in self._open.values())
+        return bool(self._open) and any(one.begun and one.under_way for one in self._open.values())
 
     @property
     def deadline(self) -> float | None:
         """When the next tool is given up."""
+        if not self._open:
+            return None
         return min((one.give_up_at for one in self._open.values() if one.under_way), default=None)
 
     def knows(self, invocation: str) -> bool:
