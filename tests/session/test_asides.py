@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from dataclasses import replace
 
@@ -25,9 +24,13 @@ def spawn(thread: str = "side", **more: object) -> str:
     return json.dumps({"type": "spawn_thread", "newThreadId": thread, "additionalMessages": [SUM_UP], **more})
 
 
+async def silence(client: VirtualClient, seconds: float) -> None:
+    await client.speak("." * round(seconds * 10))
+
+
 async def spawned(client: VirtualClient) -> None:
     client.say(spawn())
-    await asyncio.sleep(5)
+    await silence(client, 5)
 
 
 def told(scene: Scene, *kinds: str) -> list[str]:
@@ -38,7 +41,7 @@ def test_a_thread_writes_while_the_caller_is_answered() -> None:
     async def caller(client: VirtualClient) -> None:
         await client.speak("#####.....")
         client.say(spawn())
-        await asyncio.sleep(10)
+        await silence(client, 10)
 
     model = ScriptedLanguageModel(script=reply, token_delay_s=0.5)
     scene = Scene(replace(SETTINGS)).with_engines(model=model).run(caller)
@@ -65,7 +68,7 @@ def test_a_model_that_fails_or_breaks() -> None:
 def test_a_model_that_stalls_is_given_up_and_its_work_stopped() -> None:
     async def caller(client: VirtualClient) -> None:
         client.say(spawn())
-        await asyncio.sleep(40)
+        await silence(client, 40)
 
     model = ScriptedLanguageModel(script=reply, trouble=Trouble(1))
     scene = Scene(SETTINGS).with_engines(model=model).run(caller)
@@ -76,9 +79,9 @@ def test_a_model_that_stalls_is_given_up_and_its_work_stopped() -> None:
 def test_a_thread_that_is_replaced_stops_its_work() -> None:
     async def caller(client: VirtualClient) -> None:
         client.say(spawn())
-        await asyncio.sleep(0.7)
+        await silence(client, 0.7)
         client.say(spawn(ifExists="replace"))
-        await asyncio.sleep(10)
+        await silence(client, 10)
 
     model = ScriptedLanguageModel(script=reply, token_delay_s=0.5)
     scene = Scene(SETTINGS).with_engines(model=model).run(caller)
@@ -96,7 +99,7 @@ def test_a_call_that_ends_leaves_nothing_of_its_threads_running() -> None:
     async def caller(client: VirtualClient) -> None:
         for number in range(5):
             client.say(spawn(f"side {number}"))
-        await asyncio.sleep(0.7)
+        await silence(client, 0.7)
 
     model = ScriptedLanguageModel(script=reply, token_delay_s=0.5)
     scene = Scene(SETTINGS).with_engines(model=model).run(caller)
@@ -109,9 +112,9 @@ def test_a_limit_reaches_the_model() -> None:
 
     async def caller(client: VirtualClient) -> None:
         client.say(spawn(limits={"generationOutputTokenLimit": 2}))
-        await asyncio.sleep(1)
+        await silence(client, 1)
         client.say(spawn("other", limits={"generationOutputTokenLimit": 3}))
-        await asyncio.sleep(1)
+        await silence(client, 1)
 
     scene = Scene(SETTINGS).with_engines(model=model).run(caller)
     assert [prompt.output_tokens for prompt in model.prompts] == [3, 4]
