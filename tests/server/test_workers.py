@@ -144,13 +144,13 @@ async def test_calls_are_limited_for_all_workers_together(tmp_path: Path) -> Non
 
         async def full() -> bool:
             refused = await server.client.post("/api/calls", json=CALL)
-            return refused.status_code == 503 and "Retry-After" in refused.headers
+            return refused.status_code == 503 and "all 3 places" in refused.text and "Retry-After" in refused.headers
 
         async with asyncio.timeout(5):
             while not await full():
                 pass
         late = Caller(await stack.enter_async_context(connect(spare["joinUrl"], proxy=None)))
-        await late.listen()
+        await asyncio.wait_for(late.listen(), 10)
         assert late.closed == 1013
 
 
