@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from antiphon.audio.pcm import Samples
 
 QUIETEST_DB = -70.0
 """dBFS. What is quieter is silence; a line that sends zeros is no quieter than that."""
+
+FULL_SCALE = 32_768.0
 
 _FALLS, _RISES = 0.2, 0.03
 """What one frame adds to the running floor where it is quieter, and where it is louder."""
@@ -17,8 +21,9 @@ def level_db(samples: Samples) -> float:
     """Root mean square in dB of full scale, at least ``QUIETEST_DB``."""
     if not samples.size:
         return QUIETEST_DB
-    power = float(np.mean(np.square(samples.astype(np.float32) / 32_768)))
-    return max(QUIETEST_DB, 10 * float(np.log10(power + 1e-12)))
+    loud = samples.astype(np.float32)
+    power = float(np.dot(loud, loud)) / (samples.size * FULL_SCALE**2)
+    return max(QUIETEST_DB, 10 * math.log10(power + 1e-12))
 
 
 class NoiseFloor:

@@ -66,21 +66,25 @@ class Framer:
         if size < 1:
             raise ValueError("a frame has at least one sample")
         self.size = size
-        self._rest = silence(0)
-
-    @property
-    def pending(self) -> int:
+        self._kept: list[Samples] = []
+        self.pending = 0
         """Samples kept that do not make a frame yet."""
-        return len(self._rest)
 
     def push(self, samples: Samples) -> list[Samples]:
         """The frames complete with ``samples``, oldest first."""
-        stream = np.concatenate((self._rest, samples)) if len(self._rest) else samples
-        whole = len(stream) // self.size * self.size
-        # A copy: the rest outlives the (possibly large or reused) buffer it was cut from.
-        self._rest = stream[whole:].copy()
+        self.pending += len(samples)
+        if self.pending < self.size:
+            # What may change under us is copied; what came over a socket cannot.
+            self._kept.append(samples.copy() if samples.flags.writeable else samples)
+            return []
+        self._kept.append(samples)
+        stream = np.concatenate(self._kept) if len(self._kept) > 1 else samples
+        whole = self.pending // self.size * self.size
+        # A copy: the rest outlives the (possibly large) buffer it was cut from.
+        self._kept = [stream[whole:].copy()]
+        self.pending -= whole
         return [stream[start : start + self.size] for start in range(0, whole, self.size)]
 
     def reset(self) -> None:
         """Forget what is pending."""
-        self._rest = silence(0)
+        self._kept, self.pending = [], 0

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from itertools import count
 from typing import Protocol
 
 import structlog
@@ -31,6 +32,9 @@ HEARD_AT_ONCE_BYTES = 9_600
 
 PARSED_AT_ONCE = 8_192
 """Characters of a text frame that is parsed here; a longer one is parsed in a thread."""
+
+TAKEN_IN_A_ROW = 8
+"""Of a client's messages, before other calls have their turn."""
 
 UNSCORED_PATIENCE_S = 0.5
 """Longest wait for scores of the last that a client sent before it left."""
@@ -77,7 +81,7 @@ class Intake:
 
     async def read(self) -> None:
         """Take in what the client sends, until it leaves."""
-        while True:
+        for number in count(1):
             match await self._receive():
                 case AudioIn(data=data):
                     await self._hear_all(data)
@@ -90,7 +94,8 @@ class Intake:
                     text = "the client left" if clean else "the connection broke"
                     self._feed(ev.EndRequested(self._now(), reason, code, text))
                     return
-            await asyncio.sleep(0)  # other calls have their turn, however fast this client sends
+            if number % TAKEN_IN_A_ROW == 0:
+                await asyncio.sleep(0)  # other calls have their turn, however fast this client sends
 
     async def take_text(self, text: str, sender: Participant) -> None:
         """A data message as it came, from ``sender``."""

@@ -63,6 +63,7 @@ class Session:
         self._engines = engines
         self._medium = medium
         self._chronicle = chronicle
+        self._now = asyncio.get_running_loop().time
         self._outlet = Outlet(Participant(medium.send_message, enabled), chronicle, self._now)
         self._tape = Tape(recording, settings.call_id) if recording is not None else None
         self._data: DataParticipant | None = None
@@ -329,9 +330,6 @@ class Session:
     def _record_heard(self, samples: Samples) -> None:
         for track in self._tracks:
             track.agent(samples, self._now())
-
-    def _now(self) -> float:
-        return asyncio.get_running_loop().time()
 
     def _shut_down(self) -> None:
         self._over = True
