@@ -171,6 +171,8 @@ class Threads:
     def advance(self, at: float) -> None:
         """Let those generate whose turn it is, in the order in which they came to want it."""
         if not self._threads:
+            return  # as in nearly all calls, with every frame
+        if not self._threads:
             self._running.clear()
             self._waiting.clear()
             return
