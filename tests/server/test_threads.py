@@ -15,6 +15,7 @@ from antiphon.client.caller import Caller, Received
 from antiphon.client.rest import Api
 from tests.conftest import SCRIPTED, RealServer, running_server
 from tests.server.test_tool_calls import eventually, joined
+from tests.support.far_end import far_end
 
 PATIENCE_S = 20
 KNOWN = ("THREAD_ID", "THREAD_STATES", "CONVERSATION_HISTORY")
@@ -225,6 +226,22 @@ async def test_a_thread_that_cannot_be_begun_and_messages_to_nobody(tmp_path: Pa
         await caller.send({"type": "spawn_thread"})
         assert len((await until(caller, "thread_spawned"))["threadId"]) == 36
     assert found[-1]["extras"] == {"thread_id": "nobody"}
+
+
+async def test_the_data_connection_begins_threads_and_is_told_of_them(tmp_path: Path) -> None:
+    off = dict.fromkeys(("state", "transcript", "pong"), False)
+    async with far_end() as end, running_server(tmp_path, config("All is well.")) as server:
+        connection = {"websocketUrl": f"{end.url}/", "dataMessages": off}
+        async with joined(server, dataConnection=connection) as (caller, _):
+            await end.until_message("call_started")
+            words = {"type": "user_text_message", "text": "How is it going?"}
+            await end.send({"type": "spawn_thread", "newThreadId": "side", "additionalMessages": [words]})
+            completed = await end.until_message("side_generation_completed", timeout_s=PATIENCE_S)
+            assert completed["text"] == "All is well."
+            assert await until(caller, "side_generation_completed") == completed
+            assert len(end.messages("side_generation_delta")) == 3
+        ended = await end.until_message("thread_terminated", timeout_s=PATIENCE_S)
+    assert ended == {"type": "thread_terminated", "threadId": "side", "reason": "canceled: the call has ended"}
 
 
 class Reporter(BaseHTTPRequestHandler):
