@@ -14,7 +14,7 @@ from antiphon.call.history import ToolMessage
 from antiphon.call.messages import AgentState, Role
 from antiphon.call.settings import FirstSpeaker
 from antiphon.call.stages import Stage as NewStage
-from antiphon.call.tools import Reaction, ResponseType, ToolOutcome, ToolSpec
+from antiphon.call.tools import Reaction, ResponseType, SpawnThread, ToolOutcome, ToolSpec
 from tests.support.stage import Engines, Stage, settings
 
 TABLE = Path(__file__).parents[2] / "docs" / "tools.md"
@@ -112,6 +112,7 @@ def reacting(reaction: Reaction, words: str = WORDS) -> Callable[[], Stage]:
     return lambda: scene(tool(reaction=reaction), words=words).run(30.0)
 
 
+SENT = ToolOutcome("sent", response_type=ResponseType.SEND_TO_THREAD, letter=SpawnThread("aside"))
 SALES = NewStage("sales", "You sell.", 0.5, "en")
 
 
@@ -152,6 +153,7 @@ SCENES: dict[str, Callable[[], Stage]] = {
     "the result asks for a new stage": lambda: new_stage(SALES).run(12.0),
     "the result asks for a new stage that cannot be made": lambda: new_stage(None).run(12.0),
     "the call ends while the new stage is made": stage_being_made,
+    "the result is a message to a thread": lambda: scene(words="", outcomes={"look": SENT}).run(12.0),
     "no result comes in time": lambda: scene(tool(timeout_s=1.0), words="", tool_s=None).run(20.0),
     "a result comes after it was given up": result_after_giving_up,
     "a result comes twice": result_twice,
