@@ -61,7 +61,7 @@ async def test_version() -> None:
     ("command", "words"),
     [
         ((), ["serve", "call", "demo", "models", "keys"]),
-        (("serve",), ["--host", "--port", "--config", "--data-dir", "--log-level", "/readyz", "ANTIPHON_API_KEY"]),
+        (("serve",), ["--host", "--port", "--workers", "--config", "--data-dir", "--log-level", "/readyz", "ANTIPHON_API_KEY"]),
         (("call",), ["--wav", "--prompt", "--voice", "--model", "--server", "--key", "question.wav"]),
         (("models", "pull"), ["1.3 GB", "SHA-256"]),
         (("keys", "create"), ["hash"]),

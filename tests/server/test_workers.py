@@ -51,10 +51,11 @@ async def say(client: httpx.AsyncClient, call: dict[str, Any], words: str) -> in
 
 async def metric(client: httpx.AsyncClient, name: str) -> float:
     shown = (await client.get("/metrics")).text
-    return sum(float(value) for value in re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$", shown, re.MULTILINE))
+    return sum(float(value) for value in re.findall(rf"^{re.escape(name)} (\S+)$", shown, re.MULTILINE))
 
 
 async def test_a_call_is_joined_at_any_worker_and_reached_by_rest_wherever_it_is(server: Crew) -> None:
+    posts = 'antiphon_http_requests_total{method="POST",status="204"}'
     async with AsyncExitStack() as stack:
         clients = [await stack.enter_async_context(server.other_client()) for _ in range(2)]
         seen: dict[str, tuple[dict[str, Any], Caller]] = {}
@@ -71,6 +72,7 @@ async def test_a_call_is_joined_at_any_worker_and_reached_by_rest_wherever_it_is
                 break
         assert len(creators) == 1, "a connection stays where it is"
         assert set(seen) == {"w1", "w2"}
+        before = await metric(server.client, posts)
         for call, caller in seen.values():
             for number, client in enumerate((server.client, *clients)):
                 assert await say(client, call, f"words {number}") == 204
@@ -79,6 +81,7 @@ async def test_a_call_is_joined_at_any_worker_and_reached_by_rest_wherever_it_is
                 assert (await client.delete(f"/api/calls/{call['callId']}")).status_code == 422
             unknown = await server.client.post(f"/api/calls/{call['callId']}/send_data_message", json={"type": "nope"})
             assert unknown.status_code == 400
+        assert await metric(server.client, posts) - before == 6, "one that is handed on is one"
         bad = httpx.AsyncClient(base_url=server.url, headers={"X-API-Key": "wrong"}, trust_env=False)
         async with bad:
             assert [await say(bad, call, "hello") for call, _ in seen.values()] == [401, 401]

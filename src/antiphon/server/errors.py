@@ -23,6 +23,7 @@ from antiphon.errors import (
 )
 from antiphon.metrics import HTTP_REQUESTS
 from antiphon.server.logs import where
+from antiphon.server.neighbours import HANDED_ON
 
 RETRY_AFTER_S = 5
 
@@ -120,7 +121,8 @@ class LastResort:
                 raise
             await error_response(500, "something went wrong on the server")(scope, receive, watching)
         finally:
-            HTTP_REQUESTS.labels(scope["method"], status or 500).inc()
+            if HANDED_ON not in scope:
+                HTTP_REQUESTS.labels(scope["method"], status or 500).inc()
 
 
 def _route(scope: Mapping[str, Any]) -> str:

@@ -107,9 +107,14 @@ class Worker:
         """It has reported."""
         self.report, self.reported, self.silent = report, now, False
 
+    @property
+    def was_ready(self) -> bool:
+        """Whether it said, when it last said anything, that calls can be served there. It is late while it loads."""
+        return self.report is not None and self.report.ready
+
     def can_serve(self, now: float) -> bool:
         """Whether calls can be served there, as far as is known."""
-        return self.report is not None and self.report.ready and now - self.reported <= SILENT_S
+        return self.was_ready and now - self.reported <= SILENT_S
 
     def weight(self, now: float) -> tuple[bool, bool, int, float]:
         """What it has to do, for comparison: the least comes first."""
@@ -275,7 +280,7 @@ class Front:
         }
         for worker in self._workers.values():
             worker.channel.send(Peers(tuple(readings[number] for number in readings if number != worker.number)))
-            if worker.report is not None and not worker.silent and now - worker.reported > SILENT_S:
+            if worker.was_ready and not worker.silent and now - worker.reported > SILENT_S:
                 worker.silent = True
                 _log.error("worker_silent", worker=worker.number)
 

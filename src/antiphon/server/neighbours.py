@@ -19,7 +19,9 @@ from antiphon.server.channel import METRICS, socket_path
 from antiphon.store.calls import CallRepository
 
 PATIENCE_S = 10.0
-_HANDED_ON = "antiphon.handed_on"
+HANDED_ON = "antiphon.handed_on"
+"""In the scope of a request that another worker was asked first, and counts."""
+
 _PASSED_HEADERS = ("x-api-key", "x-unsafe-api-key")
 
 
@@ -31,7 +33,7 @@ class FromNeighbour:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
-        scope[_HANDED_ON] = True
+        scope[HANDED_ON] = True
         await self._app(scope, receive, send)
 
 
@@ -56,7 +58,7 @@ class Neighbours:
             Overloaded: that worker cannot be reached; it has just died, perhaps.
 
         """
-        if request.scope.get(_HANDED_ON):
+        if request.scope.get(HANDED_ON):
             return None
         owner = await self._calls.worker_of(call_id)
         if owner is None or owner == self._number:
