@@ -97,7 +97,7 @@ async def test_the_state_goes_on_as_the_tools_left_it(house: House) -> None:
 
 
 async def test_initial_messages_are_kept_whole(client: httpx.AsyncClient) -> None:
-    given = [
+    given: list[dict[str, Any]] = [
         {"role": "MESSAGE_ROLE_USER", "text": "Hello", "medium": "MESSAGE_MEDIUM_TEXT", "metadata": {"a": 1}},
         {"role": "MESSAGE_ROLE_AGENT", "text": "Hi", "medium": "MESSAGE_MEDIUM_VOICE"},
         {"role": "MESSAGE_ROLE_TOOL_CALL", "text": "{}", "invocationId": "i", "toolName": "t"},

@@ -16,7 +16,7 @@ from antiphon.call import actions as act
 from antiphon.call import events as ev
 from antiphon.call.call import Call
 from antiphon.call.ends import EndReason
-from antiphon.call.messages import AgentState
+from antiphon.call.messages import AgentState, Modality
 from tests.support.random_engines import RandomEngines
 from tests.support.random_world import Maker, World
 from tests.support.referee import Referee
@@ -62,7 +62,7 @@ class RandomConversation:
                 waiting = self._upon.setdefault((happening.upon, happening.count), [])
                 waiting.append((happening.after_s, happening.event))
         if self.dice.random() < 0.1:  # before the join nothing counts
-            self.feed(ev.PingReceived(0.0, 1.0))
+            self.feed(ev.OutputMediumSet(0.0, Modality.VOICE))
         self.feed(ev.Joined(0.0))
         self.later(FRAME_S, self._frames)
         self._run_until(world.length_s + QUIET_S)

@@ -232,9 +232,7 @@ class World:
             invocation = dice.choice(["unknown", "1-0", "2-0", "3-0", "forced-1"])
             outcome = ToolOutcome(f"nobody asked for this {number}")
             return lambda at: ev.ToolReturned(at, invocation, outcome)
-        if kind == 11:
-            return lambda at: ev.PingReceived(at, 1.0)
-        return lambda at: ev.MessageRejected(at, "no JSON")
+        return lambda at: ev.ToolReturned(at, "unknown", ToolOutcome("nobody asked for this either"))
 
     def _letter(self) -> Letter:
         dice = self.dice

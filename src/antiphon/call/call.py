@@ -21,7 +21,7 @@ from antiphon.call.caller import Caller
 from antiphon.call.conversation import Conversation
 from antiphon.call.ends import EndReason
 from antiphon.call.history import History, KeptMessage
-from antiphon.call.messages import AgentState, CallStarted, Debug, Pong, Severity
+from antiphon.call.messages import AgentState, CallStarted, Severity
 from antiphon.call.post import Post
 from antiphon.call.settings import CallSettings
 from antiphon.call.thread import Thread
@@ -166,10 +166,6 @@ class Call:
                 if message.strip():
                     self._talk.agenda.lines.append(Line(message, interruptible=False, over_caller=True))
                 self._talk.close(at, EndReason.AGENT_HANGUP)
-            case ev.PingReceived(timestamp=timestamp):
-                self._talk.emit(Pong(timestamp))
-            case ev.MessageRejected(reason=reason):
-                self._talk.emit(Debug(reason))
             case ev.EngineFellBack(stage=stage, engine=engine, fallback=other, reason=reason):
                 self._talk.log(Severity.WARNING, "engine_fallback", reason, stage=stage, engine=engine, fallback=other)
             case ev.EndRequested(at=at, reason=reason, close_code=code, text=text):

@@ -272,22 +272,6 @@ class HangUpReceived:
 
 
 @dataclass(frozen=True, slots=True)
-class PingReceived:
-    """The client measures the way."""
-
-    at: float
-    timestamp: float
-
-
-@dataclass(frozen=True, slots=True)
-class MessageRejected:
-    """A data message could not be understood."""
-
-    at: float
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class EndRequested:
     """Something outside the conversation ends the call: the client left, the server stops, media broke."""
 
@@ -324,7 +308,5 @@ Event: TypeAlias = (
     | ForcedMessageReceived
     | OutputMediumSet
     | HangUpReceived
-    | PingReceived
-    | MessageRejected
     | EndRequested
 )

@@ -11,8 +11,6 @@ from antiphon.wire.letters import letter_of
 def event_of(message: incoming.Incoming, at: float) -> ev.Event | None:
     """The core's event for ``message``, known at ``at``; ``None`` for what a call does not take (yet)."""
     match message:
-        case incoming.Ping(timestamp=timestamp):
-            return ev.PingReceived(at, timestamp)
         case incoming.SetOutputMedium(medium=medium):
             return ev.OutputMediumSet(at, medium)
         case incoming.HangUp(message=text):
