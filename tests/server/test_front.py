@@ -12,7 +12,8 @@ import pytest
 
 from antiphon.server.channel import Bury, Channel, Connected, Failed, Peers, Report
 from antiphon.server.config import Config
-from antiphon.server.front import FRESH_S, SILENT_S, Worker, memory_warning
+from antiphon.server.crew import FRESH_S, SILENT_S, Worker
+from antiphon.server.front import memory_warning
 from antiphon.session.load import Reading
 from tests.server.conftest import SCRIPTED
 from tests.test_cli import antiphon, complains
