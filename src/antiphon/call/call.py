@@ -99,6 +99,8 @@ class Call:
 
     def actions(self) -> list[Action]:
         """What is to be done now, in order; each is given once."""
+        if not self._out:
+            return []
         taken = list(self._out)
         self._out.clear()
         return taken
@@ -111,6 +113,9 @@ class Call:
             self._join(event.at)
         elif self._talk.joined_at is None:
             return
+        elif isinstance(event, ev.SpeechScored):
+            if self._talk.ending or not self._caller.hear(event):
+                return  # thirty times a second, and nothing has become possible by it
         elif not self._talk.ending or isinstance(event, _STILL_TAKEN):
             self._dispatch(event)
         self._advance(event.at)
@@ -140,8 +145,6 @@ class Call:
 
     def _dispatch(self, event: ev.Event) -> None:
         match event:
-            case ev.SpeechScored():
-                self._caller.hear(event)
             case ev.TurnJudged(at=at, utterance=utterance, revision=revision, probability=probability):
                 self._caller.take_facts(at, self._talk.turn.judge(utterance, revision, probability))
             case ev.Transcribed():

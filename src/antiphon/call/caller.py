@@ -39,14 +39,16 @@ class Caller:
         self._words = (0, "")
         """What was last known of the words of an utterance."""
 
-    def hear(self, event: ev.SpeechScored) -> None:
-        """One scored frame of the caller's audio."""
+    def hear(self, event: ev.SpeechScored) -> bool:
+        """One scored frame of the caller's audio. False: nothing follows from it, as from most."""
         self.audio_at = event.at
         self._talk.floor.audio_s = event.audio_s
         facts = self._talk.turn.hear(event.at, event.audio_s, event.probability)
-        if self._overlap.hear(event, self._talk.floor.reply, self._talk.turn):
+        interrupts = self._overlap.hear(event, self._talk.floor.reply, self._talk.turn)
+        if interrupts:
             self._talk.interrupt(event.at, "voice", self._overlap.speech_s)
         self.take_facts(event.at, facts)
+        return interrupts or bool(facts)
 
     def take_facts(self, at: float, facts: Iterable[TurnFact]) -> None:
         """What the turn machine made of the caller's sound, or of its absence."""

@@ -9,6 +9,9 @@ from antiphon.audio.pcm import Samples, samples_from_bytes
 from antiphon.audio.playout import Cleared, Playout
 from antiphon.session.pacer import Pacer
 
+TICKS_A_POSITION = 3
+"""Of 20 ms, between two reports of how far the caller has heard: a word takes longer."""
+
 MOST_HELD_S = 20.0
 """Sound made ahead of what was sent; more than that waits in the speaker."""
 
@@ -17,7 +20,7 @@ class Player:
     """Plays one reply at a time.
 
     ``send(frame)`` gets s16le frames when they are due. ``on_position(reply, samples)`` hears how far the
-    caller has heard, every 20 ms while something plays. ``on_heard(samples)`` gets the very samples that were
+    caller has heard, every 60 ms while something plays. ``on_heard(samples)`` gets the very samples that were
     heard, for the recording. ``on_broken()`` is called when one of them raises while the pacer asks. While
     ``backed_up()`` nothing is sent: a client whose buffer takes minutes gets them no faster than its connection
     does.
@@ -43,6 +46,7 @@ class Player:
         self._ticket: int | None = None
         self._reply: int | None = None
         self._position = 0
+        self._ticks = 0
         self._unheard: deque[Samples] = deque()
 
     @property
@@ -90,7 +94,8 @@ class Player:
             return
         reply = self._reply
         done = self._playout.done(now)
-        if self._note_heard(now) or done:
+        self._ticks += 1
+        if (done or self._ticks % TICKS_A_POSITION == 0) and (self._note_heard(now) or done):
             self._on_position(reply, self._position)
         if done and self._reply == reply:
             self._reply = None
