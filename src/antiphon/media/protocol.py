@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,3 +56,14 @@ class Medium(Protocol):
 
     async def close(self, code: int, reason: str) -> None:
         """Send what is queued (for at most a second), then close. Safe to call twice."""
+
+
+@runtime_checkable
+class Delivers(Protocol):
+    """A medium that need not be asked for audio."""
+
+    def deliver(self, on_audio: Callable[[bytes], None]) -> None:
+        """From now on give audio to ``on_audio`` as it comes, where nothing that came before is still to be received.
+
+        What is given so does not come out of ``receive``. ``on_audio`` neither waits nor raises.
+        """

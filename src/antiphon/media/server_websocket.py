@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 from collections import deque
+from collections.abc import Callable
 from typing import Any, Protocol, Self
 
 from antiphon.media.protocol import AudioIn, Closed, Incoming, TextIn
@@ -36,13 +37,24 @@ class WebSocket(Protocol):
         """Send an ASGI message; waits while the socket is full."""
 
 
+class Direct(Protocol):
+    """The socket under the ASGI one: for what comes and goes fifty times a second."""
+
+    on_audio: Callable[[bytes], None] | None
+    """Who takes audio as it comes, in order with what is received."""
+
+    def write(self, data: bytes) -> bool:
+        """Send audio now; False: it cannot be now, or not any more."""
+
+
 class ServerWebSocket:
     """One joined client. Use as ``async with``: a task of its own sends, so that nobody waits for the client."""
 
-    def __init__(self, websocket: WebSocket, input_rate: int, output_rate: int) -> None:
+    def __init__(self, websocket: WebSocket, input_rate: int, output_rate: int, direct: Direct | None = None) -> None:
         self.input_rate = input_rate
         self.output_rate = output_rate
         self._websocket = websocket
+        self._direct = direct
         self._queue: deque[bytes | str] = deque()
         self._queued_bytes = 0
         self._queued_audio = 0
@@ -58,10 +70,17 @@ class ServerWebSocket:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        if self._direct is not None:
+            self._direct.on_audio = None
         if self._sender is not None:
             self._sender.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._sender
+
+    def deliver(self, on_audio: Callable[[bytes], None]) -> None:
+        """Give audio to ``on_audio`` as it comes, where the socket can."""
+        if self._direct is not None:
+            self._direct.on_audio = on_audio
 
     async def receive(self) -> Incoming:
         """The next thing from the client."""
@@ -112,6 +131,9 @@ class ServerWebSocket:
 
     def _put(self, item: bytes | str) -> None:
         if self._gone or self._closed:
+            return
+        # Audio only: a message may be sent only after all that follows from the same event is on record.
+        if isinstance(item, bytes) and self._idle.is_set() and self._direct is not None and self._direct.write(item):
             return
         if self._queued_bytes + len(item) > MOST_QUEUED_BYTES:
             self.drop_audio()

@@ -13,6 +13,7 @@ from antiphon.errors import JoinRefused
 from antiphon.media.server_websocket import ServerWebSocket
 from antiphon.server.logs import where
 from antiphon.server.ports import Services
+from antiphon.server.sockets import EXTENSION
 
 SERVER_FAULT = 1011
 LONGEST_REASON = 123
@@ -47,7 +48,8 @@ async def _serve(serving: Services, websocket: WebSocket, call_id: str) -> None:
     version = query.get("clientVersion", "").replace("\0", "")[:MOST_OF_A_VERSION] or None
     ticket = await serving.switchboard.join(call_id, found[0] if found else "", version)
     wanted = ticket.medium
-    async with ServerWebSocket(websocket, wanted.input_sample_rate, wanted.output_rate) as medium:
+    direct = websocket.scope.get("extensions", {}).get(EXTENSION)
+    async with ServerWebSocket(websocket, wanted.input_sample_rate, wanted.output_rate, direct) as medium:
         await serving.switchboard.serve(ticket, medium)
 
 

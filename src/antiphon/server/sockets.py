@@ -6,14 +6,17 @@ import asyncio
 import errno
 import socket
 from asyncio.transports import BaseTransport
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn._types import ASGIReceiveEvent
 from uvicorn.config import Config as UvicornConfig
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
+from websockets.protocol import State
 
 from antiphon.errors import PortInUse, SetupError
+from antiphon.server.frames import BINARY, Boundaries, audio_of, frame
 
 SEND_BUFFER_BYTES = 64 * 1024
 """Of the kernel, a connection (Linux doubles it). Its own idea hides 4 MB, 42 s of audio, from us."""
@@ -31,6 +34,9 @@ FAREWELL_S = 1.0
 """For a client to take what is left, when the server stops."""
 
 VANISHED = 1006
+
+EXTENSION = "antiphon.socket"
+"""Where in an ASGI scope's ``extensions`` the socket itself is."""
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -77,9 +83,13 @@ class CallSocket(WebSocketsSansIOProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        self.on_audio: Callable[[bytes], None] | None = None
+        """Who takes audio as it comes, while nothing that came before waits to be received."""
         self._heard_at = 0.0
         self._unparsed = memoryview(b"")
         self._parsing_soon = False
+        self._boundaries = Boundaries()
+        self._receiving = False
 
     def connection_made(self, transport: BaseTransport) -> None:
         """Keep the transport's buffer small, so that waiting audio is ours and can be dropped."""
@@ -89,6 +99,8 @@ class CallSocket(WebSocketsSansIOProtocol):
     def data_received(self, data: bytes) -> None:
         """Any byte is a sign of life. What comes is parsed piece by piece; until that is done no more is read."""
         self._heard_at = self.loop.time()
+        if self.on_audio is not None and self._receiving and self._take_audio(data, self.on_audio):
+            return
         if self._unparsed:  # reading was resumed nevertheless, to wait for the end of a closing handshake
             self._unparsed = memoryview(bytes(self._unparsed) + data)
             self.transport.pause_reading()
@@ -96,6 +108,32 @@ class CallSocket(WebSocketsSansIOProtocol):
         else:
             self._unparsed = memoryview(data)
             self._parse()
+
+    def _take_audio(self, data: bytes, on_audio: Callable[[bytes], None]) -> bool:
+        """Hand over what is one frame of audio and nothing else, as most of what comes is: no parser, no task."""
+        idle = not self._unparsed and self.queue.empty() and self._boundaries.between
+        if not idle or self.conn.state is not State.OPEN or len(data) > PARSED_AT_ONCE_BYTES:
+            return False
+        audio = audio_of(data)
+        if audio is None:
+            return False
+        on_audio(audio)
+        return True
+
+    def write(self, data: bytes) -> bool:
+        """Send a binary message now. False: it has to wait its turn (``send``), or nothing can be sent any more."""
+        if not self.writable.is_set() or self.close_sent or self.conn.state is not State.OPEN:
+            return False
+        if self.transport.is_closing() or not self.handshake_complete:
+            return False
+        self.transport.write(frame(BINARY, data))
+        return True
+
+    async def run_asgi(self) -> None:
+        """Let the application find this socket, beside what ASGI gives it."""
+        extensions: dict[str, Any] = self.scope.setdefault("extensions", {})
+        extensions[EXTENSION] = self
+        await super().run_asgi()
 
     def _parse_soon(self) -> None:
         if not self._parsing_soon:
@@ -113,7 +151,12 @@ class CallSocket(WebSocketsSansIOProtocol):
 
     def _parse(self) -> None:
         piece, self._unparsed = self._unparsed[:PARSED_AT_ONCE_BYTES], self._unparsed[PARSED_AT_ONCE_BYTES:]
+        asked = self.handshake_initiated
         super().data_received(bytes(piece))
+        if asked:
+            self._boundaries.follow(piece)
+        elif self.handshake_initiated and not bytes(piece).endswith(b"\r\n\r\n"):
+            self._boundaries.lost = True  # the client did not wait for our answer
         if self.transport.is_closing():
             self._unparsed = memoryview(b"")
         elif self._unparsed:
@@ -123,7 +166,11 @@ class CallSocket(WebSocketsSansIOProtocol):
 
     async def receive(self) -> ASGIReceiveEvent:
         """The next message; after the last of those that were parsed, more is parsed, or else read."""
-        message = await self.queue.get()
+        self._receiving = True
+        try:
+            message = await self.queue.get()
+        finally:
+            self._receiving = False
         if self.queue.empty():
             if self._unparsed:
                 self._parse_soon()

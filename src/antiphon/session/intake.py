@@ -17,7 +17,7 @@ from antiphon.call import events as ev
 from antiphon.call.ends import EndReason
 from antiphon.call.messages import CallEvent, Debug, Pong, Severity
 from antiphon.errors import MessageError
-from antiphon.media.protocol import AudioIn, Closed, Medium, TextIn
+from antiphon.media.protocol import AudioIn, Closed, Delivers, Medium, TextIn
 from antiphon.session.invoker import Invoker
 from antiphon.session.listener import Listener
 from antiphon.session.outlet import Outlet, Participant
@@ -55,7 +55,8 @@ class Track(Protocol):
 class Intake:
     """Turns what comes in into events of the core, given to ``feed``.
 
-    Results of tools go to ``invoker``, the caller's samples to ``tracks``, too.
+    Results of tools go to ``invoker``, the caller's samples to ``tracks``, too. ``broken()`` is called when something
+    here fails where no task would notice.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Intake:
         outlet: Outlet,
         feed: Callable[[ev.Event], None],
         now: Callable[[], float],
+        broken: Callable[[], None],
         call_id: str,
         invoker: Invoker | None = None,
         tracks: Sequence[Track] = (),
@@ -74,6 +76,7 @@ class Intake:
         self._outlet = outlet
         self._feed = feed
         self._now = now
+        self._broken = broken
         self._call_id = call_id
         self._invoker = invoker
         self._tracks = tracks
@@ -81,6 +84,8 @@ class Intake:
 
     async def read(self) -> None:
         """Take in what the client sends, until it leaves."""
+        if isinstance(self._medium, Delivers):
+            self._medium.deliver(self._take_audio)
         for number in count(1):
             match await self._receive():
                 case AudioIn(data=data):
@@ -137,6 +142,13 @@ class Intake:
         except Exception:
             _log.exception("medium_broke", call_id=self._call_id)
             return Closed(1006, clean=False)
+
+    def _take_audio(self, data: bytes) -> None:
+        """Audio that comes straight from the socket, whose fault no mistake of ours may be."""
+        try:
+            self._hear(data)
+        except Exception:
+            self._broken()
 
     async def _hear_all(self, data: bytes) -> None:
         for start in range(0, len(data), HEARD_AT_ONCE_BYTES):

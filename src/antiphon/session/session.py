@@ -150,6 +150,7 @@ class Session:
             self._outlet,
             self._feed,
             self._now,
+            self._break,
             self._settings.call_id,
             self._invoker,
             self._tracks,

@@ -1,0 +1,93 @@
+"""Frames of a WebSocket as they lie in what was received: where each ends, and the plain ones that audio comes in.
+
+Source: RFC 6455, section 5.2.
+"""
+
+from __future__ import annotations
+
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # where it comes without its part in C
+    from websockets.utils import apply_mask
+
+BINARY = 2
+"""An opcode."""
+
+AUDIO = 0x82
+"""First byte of a whole message of binary data: FIN, no extension, opcode 2."""
+
+_FIN, _MASKED, _OPCODE, _LENGTH = 0x80, 0x80, 0x0F, 0x7F
+_TWO_BYTES, _EIGHT_BYTES = 126, 127
+_CONTROL = 0x08
+
+
+def audio_of(data: bytes) -> bytes | None:
+    """The payload, where ``data`` is exactly one masked frame of a whole binary message under 64 kB; else ``None``."""
+    if len(data) < 6 or data[0] != AUDIO or not data[1] & _MASKED:
+        return None
+    length, start = data[1] & _LENGTH, 6
+    if length == _TWO_BYTES:
+        if len(data) < 8:
+            return None
+        length, start = data[2] << 8 | data[3], 8
+    if length == _EIGHT_BYTES or len(data) != start + length:
+        return None
+    return apply_mask(data[start:], data[start - 4 : start])
+
+
+def frame(opcode: int, payload: bytes) -> bytes:
+    """One unmasked frame, a whole message, as a server sends it."""
+    length = len(payload)
+    if length < _TWO_BYTES:
+        return bytes((_FIN | opcode, length)) + payload
+    if length < 1 << 16:
+        return bytes((_FIN | opcode, _TWO_BYTES, length >> 8, length & 0xFF)) + payload
+    return bytes((_FIN | opcode, _EIGHT_BYTES)) + length.to_bytes(8, "big") + payload
+
+
+class Boundaries:
+    """Follows what a client sends, and knows whether it stands between two messages."""
+
+    def __init__(self) -> None:
+        self._head = bytearray()
+        self._left = 0
+        self._amid_message = False
+        self.lost = False
+        """No longer followed: what came cannot be told apart."""
+
+    @property
+    def between(self) -> bool:
+        """All that came are whole messages."""
+        return not (self._left or self._head or self._amid_message or self.lost)
+
+    def follow(self, data: bytes | memoryview) -> None:
+        """What comes next."""
+        place = 0
+        while place < len(data):
+            if self._left:
+                step = min(self._left, len(data) - place)
+                self._left -= step
+                place += step
+                continue
+            self._head.append(data[place])
+            place += 1
+            if len(self._head) >= 2 and len(self._head) == self._head_length():
+                self._begin()
+
+    def _head_length(self) -> int:
+        length = self._head[1] & _LENGTH
+        more = {_TWO_BYTES: 2, _EIGHT_BYTES: 8}.get(length, 0)
+        return 2 + more + (4 if self._head[1] & _MASKED else 0)
+
+    def _begin(self) -> None:
+        """A head is whole: its payload follows."""
+        head = self._head
+        length = head[1] & _LENGTH
+        if length == _TWO_BYTES:
+            length = int.from_bytes(head[2:4], "big")
+        elif length == _EIGHT_BYTES:
+            length = int.from_bytes(head[2:10], "big")
+        if not head[0] & _OPCODE & _CONTROL:
+            self._amid_message = not head[0] & _FIN
+        self._left = length
+        self._head = bytearray()
