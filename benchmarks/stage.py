@@ -28,12 +28,16 @@ voices.Mark = {{ engine = "scripted", character_ms = 20 }}
 console = Console()
 
 
+PATIENT = "limits = { max_loop_share = 1.0, max_lateness_ms = 60000.0 }"
+"""Lets every call in: admission is measured by bench_load.py alone."""
+
+
 @asynccontextmanager
 async def scripted_server(config: str = SCRIPTED) -> AsyncIterator[str]:
     """``antiphon serve`` in a process of its own, without any model; the block begins when it is ready."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "antiphon.toml").write_text(config)
+        (folder / "antiphon.toml").write_text(f"{PATIENT}\n{config}")
         arguments = ["--config", str(folder / "antiphon.toml"), "--data-dir", str(folder / "data")]
         async with server_process(free_port(), folder / "server.log", arguments) as url:
             yield url

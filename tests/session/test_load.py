@@ -27,8 +27,8 @@ def test_there_is_room_until_the_next_call_would_be_too_much() -> None:
     load = Load(LoadLimits(busy=0.75))
     now = run(load, 20, 0.5)
     assert load.refusal(now, live=50, expected=0) is None
-    assert load.refusal(now, live=50, expected=23) is None, "each costs 1 %"
-    refusal = load.refusal(now, live=50, expected=26)
+    assert load.refusal(now, live=50, expected=29) is None, "each costs 0.8 %, 10 % are for being awake"
+    refusal = load.refusal(now, live=50, expected=32)
     assert refusal is not None
     assert "50 %" in refusal or "50%" in refusal
 
@@ -36,11 +36,11 @@ def test_there_is_room_until_the_next_call_would_be_too_much() -> None:
 def test_calls_that_have_just_begun_are_going_to_cost_as_much_as_the_others() -> None:
     load = Load(LoadLimits(busy=0.75))
     now = run(load, 20, 0.5)
-    for _ in range(30):
+    for _ in range(35):
         load.call_began(now)
-    assert load.refusal(now, live=80, expected=0) is not None
+    assert load.refusal(now, live=85, expected=0) is not None
     later = run(load, 10, 0.5, start=now)
-    assert load.refusal(later, live=80, expected=0) is None, "by now they show in what the loop works"
+    assert load.refusal(later, live=85, expected=0) is None, "by now they show in what the loop works"
 
 
 def test_a_late_loop_takes_no_more_calls_until_it_is_in_time_again() -> None:
@@ -63,6 +63,13 @@ def test_an_empty_server_takes_the_first_call_whatever_keeps_it_busy() -> None:
     now = run(load, 10, 1.0, late_s=0.5)
     assert load.refusal(now, live=0, expected=0) is None
     assert load.refusal(now, live=1, expected=0) is not None
+
+
+def test_too_few_calls_teach_nothing() -> None:
+    load = Load(LoadLimits(busy=0.75, call_cost=0.01))
+    now = run(load, 20, 0.3)
+    assert load.refusal(now, live=2, expected=42) is None
+    assert load.refusal(now, live=2, expected=46) is not None
 
 
 def reading(live: int, *, busy: float = 0.1, expected: int = 0, late_s: float = 0.001) -> Reading:
@@ -90,9 +97,9 @@ def test_calls_that_are_expected_are_shared_out() -> None:
     load, now = full_load()
     admission = Admission(1000, load)
     admission.peers = (reading(60, busy=0.6, expected=8),)
-    admission.check(now, 75, 16)
+    admission.check(now, 75, 20)
     with pytest.raises(Overloaded):
-        admission.check(now, 75, 24)
+        admission.check(now, 75, 32)
 
 
 def test_places_are_those_of_all_processes_together() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 
 import structlog
@@ -19,12 +20,18 @@ _log = structlog.get_logger(__name__)
 async def watch(load: Load) -> None:
     """Measure until cancelled, and tell ``load``."""
     loop = asyncio.get_running_loop()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    thread_s, process_s, worked_s = time.thread_time(), time.process_time(), 0.0
     while True:
         due = loop.time() + PERIOD_S
         await asyncio.sleep(PERIOD_S)
         now = loop.time()
         late_s = max(0.0, now - due)
-        load.sample(now, time.thread_time(), late_s)
+        thread_now, process_now = time.thread_time(), time.process_time()
+        # The loop has one core at most; its engines' threads share all of them with it.
+        worked_s += max(thread_now - thread_s, (process_now - process_s) / cores)
+        thread_s, process_s = thread_now, process_now
+        load.sample(now, worked_s, late_s)
         LOOP_BUSY.set(load.busy)
         LOOP_LATENESS.observe(late_s)
         if late_s > WORTH_A_WARNING_S:

@@ -22,6 +22,9 @@ LATE_SPAN_S = 5.0
 SETTLING_S = 5.0
 """A call that began within this time does not cost yet what it is going to cost."""
 
+AWAKE = 0.1
+"""Share that any live call costs by keeping the process awake; one more does not cost it again."""
+
 CALLS_TO_LEARN_FROM = 5
 """Live calls from which on their own cost is taken for that of the next one."""
 
@@ -30,13 +33,14 @@ CALLS_TO_LEARN_FROM = 5
 class LoadLimits:
     """What the process may bear.
 
-    ``busy``: share of the event loop's time, 0 to 1. ``late_s``: how late it may be woken once in a hundred times.
-    ``call_cost``: share of its time that a call takes, as long as there are too few to learn from.
+    ``busy``: share of the time of what is narrowest, the event loop or the processor, 0 to 1. ``late_s``: how late the
+    loop may be woken once in a hundred times. ``call_cost``: share that a call takes, as long as there are too few to
+    learn from (measured: docs/performance.md).
     """
 
     busy: float = 0.75
     late_s: float = 0.04
-    call_cost: float = 0.01
+    call_cost: float = 0.0066
 
     def refusal(self, reading: Reading, expected: int) -> str | None:
         """Why one more call would be too much for a process; ``None``: there is room.
@@ -46,7 +50,9 @@ class LoadLimits:
         if not reading.live and not expected:
             return None  # nobody would be hurt
         settled = reading.live - reading.settling
-        cost = reading.busy / settled if settled >= CALLS_TO_LEARN_FROM else self.call_cost
+        cost = self.call_cost
+        if settled >= CALLS_TO_LEARN_FROM:
+            cost = max(cost / 2, (reading.busy - AWAKE) / settled)
         if reading.busy + cost * (reading.settling + expected + 1) > self.busy:
             return f"the server is at {reading.busy:.0%} of what it can do for {reading.live} calls"
         if reading.late_s > self.late_s:
@@ -59,7 +65,7 @@ class Reading:
     """What a process carries at a moment, and what it makes of it.
 
     ``live``: calls being served, ``settling`` of them not for long; ``expected``: calls that were let in there and
-    have not begun. ``busy``: share of its event loop's time; ``late_s``: how late that is, once in a hundred times.
+    have not begun. ``busy``: see :class:`LoadLimits`; ``late_s``: how late that is, once in a hundred times.
     """
 
     live: int
@@ -81,7 +87,7 @@ class Load:
 
     @property
     def busy(self) -> float:
-        """Share of the event loop's time that it works, of late."""
+        """Share of the time that it works, of late: of the event loop, or of the processor where that is more."""
         return self._busy
 
     def sample(self, now: float, worked_s: float, late_s: float) -> None:
