@@ -60,8 +60,8 @@ async def test_version() -> None:
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ((), ["serve", "call", "demo", "models", "keys"]),
-        (("serve",), ["--host", "--port", "--workers", "--config", "--data-dir", "--log-level", "/readyz", "ANTIPHON_API_KEY"]),
+        ((), ["serve", "call", "demo", "capacity", "models", "keys"]),
+        (("serve",), ["--host", "--port", "--workers", "--config", "--data-dir", "--log-level", "/readyz"]),
         (("call",), ["--wav", "--prompt", "--voice", "--model", "--server", "--key", "question.wav"]),
         (("models", "pull"), ["1.3 GB", "SHA-256"]),
         (("keys", "create"), ["hash"]),

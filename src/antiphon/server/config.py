@@ -45,7 +45,7 @@ class Limits(Settings):
         default=_LOAD.busy,
         gt=0,
         le=1,
-        description="Share of the time of the event loop, or of the processor, 0 to 1, above which no call is let in (503).",
+        description="Share of the event loop's or the processor's time, 0 to 1, above which no call is let in (503).",
     )
     max_lateness_ms: float = Field(
         default=_LOAD.late_s * 1000,

@@ -21,18 +21,23 @@ _TWO_BYTES, _EIGHT_BYTES = 126, 127
 _CONTROL = 0x08
 
 
-def audio_of(data: bytes) -> bytes | None:
-    """The payload, where ``data`` is exactly one masked frame of a whole binary message under 64 kB; else ``None``."""
-    if len(data) < 6 or data[0] != AUDIO or not data[1] & _MASKED:
-        return None
-    length, start = data[1] & _LENGTH, 6
-    if length == _TWO_BYTES:
-        if len(data) < 8:
-            return None
-        length, start = data[2] << 8 | data[3], 8
-    if length == _EIGHT_BYTES or len(data) != start + length:
-        return None
-    return apply_mask(data[start:], data[start - 4 : start])
+def audio_of(data: bytes) -> list[bytes]:
+    """The payloads, where ``data`` is masked frames of whole binary messages under 64 kB, and nothing else; or none."""
+    payloads: list[bytes] = []
+    place, end = 0, len(data)
+    while place < end:
+        if end - place < 6 or data[place] != AUDIO or not data[place + 1] & _MASKED:
+            return []
+        length, start = data[place + 1] & _LENGTH, place + 6
+        if length == _TWO_BYTES:
+            length, start = data[place + 2] << 8 | data[place + 3], place + 8
+        elif length == _EIGHT_BYTES:
+            return []
+        place = start + length
+        if place > end:
+            return []
+        payloads.append(apply_mask(data[start:place], data[start - 4 : start]))
+    return payloads
 
 
 def frame(opcode: int, payload: bytes) -> bytes:

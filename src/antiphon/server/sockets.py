@@ -110,15 +110,14 @@ class CallSocket(WebSocketsSansIOProtocol):
             self._parse()
 
     def _take_audio(self, data: bytes, on_audio: Callable[[bytes], None]) -> bool:
-        """Hand over what is one frame of audio and nothing else, as most of what comes is: no parser, no task."""
+        """Hand over what is audio and nothing else, as most of what comes is: no parser, no task."""
         idle = not self._unparsed and self.queue.empty() and self._boundaries.between
         if not idle or self.conn.state is not State.OPEN or len(data) > PARSED_AT_ONCE_BYTES:
             return False
-        audio = audio_of(data)
-        if audio is None:
-            return False
-        on_audio(audio)
-        return True
+        frames = audio_of(data)
+        for audio in frames:
+            on_audio(audio)
+        return bool(frames)
 
     def write(self, data: bytes) -> bool:
         """Send a binary message now. False: it has to wait its turn (``send``), or nothing can be sent any more."""

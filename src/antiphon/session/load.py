@@ -38,7 +38,7 @@ class LoadLimits:
     learn from (measured: docs/performance.md).
     """
 
-    busy: float = 0.75
+    busy: float = 0.8
     late_s: float = 0.04
     call_cost: float = 0.0066
 
