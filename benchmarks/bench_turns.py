@@ -15,11 +15,12 @@ a call of its own, with the server's default settings. The set is `turn_set.py`'
 Needs the fetched models (`antiphon models pull`) and Debian's packages:
 `apt-get install pocketsphinx-testdata flite espeak-ng`.
 
-    python benchmarks/bench_turns.py [--quick]
+    python benchmarks/bench_turns.py [--quick] [--callers N] [--prompt-only]
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import os
 import sys
@@ -301,7 +302,26 @@ async def main(sets: Sequence[Sequence[Clip]]) -> bool:
     return all(part.met for part in parts if part.judged) and late <= CLEAR_GOAL_MS
 
 
+def options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="How turns are taken, on clips of many voices; about seven minutes.")
+    parser.add_argument("--quick", action="store_true", help="every fourth clip")
+    parser.add_argument("--callers", type=int, default=3, help="calls at once, which share the transcriber")
+    parser.add_argument("--prompt-only", action="store_true", help="only how promptly whole sentences are answered")
+    return parser.parse_args()
+
+
+async def prompt_only(clips: Sequence[Clip]) -> bool:
+    async with scripted_server(CONFIG) as url:
+        await trials(url, answer, clips[:CALLERS])
+        part = Part("answers promptly", 0.9, True, await trials(url, answer, clips))
+    show_misses(part)
+    return part.met
+
+
 if __name__ == "__main__":
-    every = 4 if "--quick" in sys.argv else 1
+    chosen = options()
+    every, CALLERS = 4 if chosen.quick else 1, chosen.callers
+    if chosen.prompt_only:
+        sys.exit(0 if asyncio.run(prompt_only(without_pause()[::every])) else 1)
     clips = [made()[::every] for made in (interruptions, listening, with_pause, without_pause)]
     sys.exit(0 if asyncio.run(main(clips)) else 1)
