@@ -7,8 +7,9 @@ import pytest
 from antiphon.call import events as ev
 from antiphon.call.backchannel import is_backchannel
 from antiphon.call.messages import AgentState, Role
+from antiphon.call.prompt import ToolRequest, ToolSpec
 from antiphon.call.settings import FirstSpeaker
-from antiphon.call.tools import ToolOutcome, ToolRequest, ToolSpec
+from antiphon.call.tools import ToolOutcome
 from tests.support.stage import Engines, Stage, settings
 
 LONG = "I have quite a lot to tell you about this house. It was built a very long time ago by two brothers."

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from antiphon.call.history import ChatMessage, History
+from antiphon.call.history import History
+from antiphon.call.prompt import ChatMessage
 
 
 @pytest.mark.parametrize(("role", "natural"), [("user", True), ("tool", True), ("assistant", False)])

@@ -7,8 +7,8 @@ import pytest
 from antiphon.call import actions as act
 from antiphon.call import events as ev
 from antiphon.call.messages import AgentState, Role
+from antiphon.call.prompt import ToolSpec
 from antiphon.call.settings import FirstSpeaker
-from antiphon.call.tools import ToolSpec
 from tests.support.stage import Engines, Stage, settings
 
 LONG = (

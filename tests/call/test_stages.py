@@ -7,10 +7,10 @@ from dataclasses import replace
 from antiphon.call import actions as act
 from antiphon.call import events as ev
 from antiphon.call.messages import Role
-from antiphon.call.prompt import ChatMessage, ToolSpec
+from antiphon.call.prompt import ChatMessage, Reaction, ToolRequest, ToolSpec
 from antiphon.call.settings import FirstSpeaker
 from antiphon.call.stages import Stage as NewStage
-from antiphon.call.tools import Reaction, ResponseType, ToolOutcome, ToolRequest, Urgency
+from antiphon.call.tools import ResponseType, ToolOutcome, Urgency
 from tests.support.stage import Engines, Stage, settings
 
 LOOK = ToolSpec("look", "Looks.", {"type": "object"})

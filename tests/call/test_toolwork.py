@@ -12,9 +12,10 @@ from antiphon.call import events as ev
 from antiphon.call.ends import EndReason
 from antiphon.call.history import ToolMessage
 from antiphon.call.messages import AgentState, Role
+from antiphon.call.prompt import Reaction, ToolSpec
 from antiphon.call.settings import FirstSpeaker
 from antiphon.call.stages import Stage as NewStage
-from antiphon.call.tools import Reaction, ResponseType, SpawnThread, ToolOutcome, ToolSpec
+from antiphon.call.tools import ResponseType, SpawnThread, ToolOutcome
 from tests.support.stage import Engines, Stage, settings
 
 TABLE = Path(__file__).parents[2] / "docs" / "tools.md"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from pydantic import SecretStr
 
-from antiphon.call.history import ChatMessage, Prompt
+from antiphon.call.prompt import ChatMessage, Prompt
 from antiphon.engines.openai_model import OpenAIModel
 from antiphon.engines.openai_speaker import OpenAISpeaker
 from antiphon.engines.openai_transcriber import OpenAITranscriber

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
-from antiphon.call.history import ChatMessage, Prompt
+from antiphon.call.prompt import ChatMessage, Prompt
 from antiphon.engines.candidates import Candidate, Candidates, FellBack
 from antiphon.engines.fallback import FallbackModel, FallbackSpeaker, FallbackTranscriber, for_call
 from antiphon.engines.protocols import (

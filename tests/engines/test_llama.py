@@ -16,8 +16,7 @@ from typing import Any
 
 import pytest
 
-from antiphon.call.history import ChatMessage, Prompt
-from antiphon.call.tools import ToolRequest, ToolSpec
+from antiphon.call.prompt import ChatMessage, Prompt, ToolRequest, ToolSpec
 from antiphon.engines import weights
 from antiphon.engines.llama import LlamaModel
 from antiphon.engines.protocols import Alive, TextDelta, ToolCall, Usage

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antiphon.call.history import ChatMessage, Prompt
+from antiphon.call.prompt import ChatMessage, Prompt
 from antiphon.engines.llama_slots import Slots, Window
 from antiphon.errors import EngineError
 

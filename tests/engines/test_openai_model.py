@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from antiphon.call.history import ChatMessage, Prompt
+from antiphon.call.prompt import ChatMessage, Prompt
 from antiphon.engines.openai_model import OpenAIModel
 from antiphon.engines.protocols import Alive, TextDelta, Usage
 from antiphon.engines.settings import OpenAIModelSettings

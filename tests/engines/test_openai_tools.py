@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from antiphon.call.history import ChatMessage, Prompt
-from antiphon.call.tools import ToolRequest, ToolSpec
+from antiphon.call.prompt import ChatMessage, Prompt, ToolRequest, ToolSpec
 from antiphon.engines.openai_model import OpenAIModel
 from antiphon.engines.protocols import Alive, Generated, TextDelta, ToolCall, Usage
 from antiphon.engines.settings import OpenAIModelSettings

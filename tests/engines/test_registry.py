@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from antiphon.call.history import Prompt
+from antiphon.call.prompt import Prompt
 from antiphon.engines.fallback import FallbackModel, FallbackSpeaker, FallbackTranscriber
 from antiphon.engines.protocols import Generated, Samples, TextDelta
 from antiphon.engines.registry import Engines, VoiceEntry, build, voice_uuid

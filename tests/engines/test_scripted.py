@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antiphon.call.history import ChatMessage, Prompt
-from antiphon.call.tools import ToolRequest
+from antiphon.call.prompt import ChatMessage, Prompt, ToolRequest
 from antiphon.engines.protocols import (
     EndOfTurn,
     Generated,

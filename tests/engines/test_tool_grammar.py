@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antiphon.call.tools import ToolSpec
+from antiphon.call.prompt import ToolSpec
 from antiphon.engines.tool_grammar import constraint, grammar
 
 STRING = {"type": "string"}

@@ -8,8 +8,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antiphon.call.history import ChatMessage, Prompt
-from antiphon.call.tools import ToolRequest, ToolSpec
+from antiphon.call.prompt import ChatMessage, Prompt, ToolRequest, ToolSpec
 from antiphon.engines.protocols import TextDelta, ToolCall
 from antiphon.engines.tool_prompt import CallReader, as_text, usable
 

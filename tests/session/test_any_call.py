@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
-from antiphon.call.history import Prompt
 from antiphon.call.messages import Role
+from antiphon.call.prompt import Prompt
 from antiphon.call.settings import CallSettings, FirstSpeaker, Greeting, VadSettings
 from antiphon.engines.protocols import Generated, Samples
 from antiphon.engines.scripted import ScriptedEndOfTurn, ScriptedLanguageModel, ScriptedSpeaker, ScriptedTranscriber

@@ -11,8 +11,8 @@ from structlog.testing import capture_logs
 
 from antiphon.call.actions import End
 from antiphon.call.ends import EndReason
-from antiphon.call.history import Prompt
 from antiphon.call.messages import Role
+from antiphon.call.prompt import Prompt
 from antiphon.call.settings import CallSettings, TimedMessage
 from antiphon.engines.protocols import Samples
 from antiphon.engines.scripted import (

@@ -8,9 +8,9 @@ from typing import Protocol
 
 from antiphon.call import actions as act
 from antiphon.call import events as ev
-from antiphon.call.prompt import ChatMessage
+from antiphon.call.prompt import ChatMessage, ToolRequest
 from antiphon.call.stages import Stage
-from antiphon.call.tools import ToolOutcome, ToolRequest
+from antiphon.call.tools import ToolOutcome
 from tests.support.random_world import RATE, TOOL_NAMES, TOOLS, Maker, World
 
 SAMPLES_A_CHARACTER = 600

@@ -15,6 +15,7 @@ from antiphon.call import actions as act
 from antiphon.call import events as ev
 from antiphon.call.ends import EndReason
 from antiphon.call.messages import Modality
+from antiphon.call.prompt import Reaction, ToolRequest, ToolSpec
 from antiphon.call.settings import (
     CallSettings,
     EndBehavior,
@@ -29,13 +30,10 @@ from antiphon.call.tools import (
     PARENT_THREAD,
     ForcedMessage,
     Letter,
-    Reaction,
     ResponseType,
     SpawnThread,
     ThreadLimits,
     ToolOutcome,
-    ToolRequest,
-    ToolSpec,
     UserText,
 )
 

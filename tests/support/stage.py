@@ -22,8 +22,9 @@ from antiphon.call.messages import (
     StateChanged,
     Transcript,
 )
+from antiphon.call.prompt import ToolRequest
 from antiphon.call.settings import CallSettings
-from antiphon.call.tools import ToolOutcome, ToolRequest
+from antiphon.call.tools import ToolOutcome
 
 FRAME_S = 0.032
 RATE = 16_000

@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from antiphon.call.tools import Reaction, ResponseType, ToolOutcome
+from antiphon.call.prompt import Reaction
+from antiphon.call.tools import ResponseType, ToolOutcome
 from antiphon.tools.built_in import carry_out
 from antiphon.tools.tones import dial
 from tests.tools.samples import FACTS, chosen

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from antiphon.call.tools import Reaction, ResponseType, ToolOutcome
+from antiphon.call.prompt import Reaction
+from antiphon.call.tools import ResponseType, ToolOutcome
 from antiphon.tools.definition import Location, Selected
 from antiphon.tools.http import MAX_REDIRECTS, HttpCaller
 from antiphon.tools.reach import Reach

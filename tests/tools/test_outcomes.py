@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from antiphon.call.tools import Reaction, ResponseType, ToolOutcome
+from antiphon.call.prompt import Reaction
+from antiphon.call.tools import ResponseType, ToolOutcome
 from antiphon.tools import outcomes
 from tests.tools.samples import temporary
 

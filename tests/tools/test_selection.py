@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from antiphon.call.tools import Reaction
+from antiphon.call.prompt import Reaction
 from antiphon.errors import InvalidRequest
 from antiphon.tools.built_in import BUILT_IN
 from antiphon.tools.definition import BuiltIn, Credential, HttpImplementation, StaticParameter, TokenPlace

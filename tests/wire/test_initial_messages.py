@@ -2,8 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from antiphon.call.history import ChatMessage
-from antiphon.call.tools import ToolRequest
+from antiphon.call.prompt import ChatMessage, ToolRequest
 from antiphon.wire.call_request import parse_call_request
 from antiphon.wire.initial_messages import chat_messages
 

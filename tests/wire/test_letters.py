@@ -7,17 +7,8 @@ from typing import Any
 
 import pytest
 
-from antiphon.call.tools import (
-    ForcedMessage,
-    Reaction,
-    ResponseType,
-    SpawnThread,
-    ThreadLimits,
-    ToolOutcome,
-    ToolRequest,
-    Urgency,
-    UserText,
-)
+from antiphon.call.prompt import Reaction, ToolRequest
+from antiphon.call.tools import ForcedMessage, ResponseType, SpawnThread, ThreadLimits, ToolOutcome, Urgency, UserText
 from antiphon.wire.incoming import ClientToolResult
 from antiphon.wire.letters import opened, outcome_of
 

@@ -6,7 +6,7 @@ import pytest
 
 from antiphon.call import messages
 from antiphon.call.messages import AgentState, Modality, Role, Severity
-from antiphon.call.tools import ToolRequest
+from antiphon.call.prompt import ToolRequest
 from antiphon.wire.outgoing import (
     DATA_CONNECTION_DEFAULTS,
     WEBRTC_DEFAULTS,

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from antiphon.call.tools import Reaction
+from antiphon.call.prompt import Reaction
 from antiphon.tools.definition import KnownValue, Location, SecurityOption, TokenPlace, TokenRequirement
 from antiphon.tools.selection import select
 from antiphon.wire.tool_definitions import call_tool_json, to_definition, to_selected

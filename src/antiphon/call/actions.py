@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from antiphon.call.ends import EndReason
-from antiphon.call.history import KeptMessage, Prompt
+from antiphon.call.history import KeptMessage
 from antiphon.call.messages import Message
-from antiphon.call.tools import MAIN_THREAD, ToolOutcome, ToolRequest, ToolSpec
+from antiphon.call.prompt import Prompt, ToolRequest, ToolSpec
+from antiphon.call.tools import MAIN_THREAD, ToolOutcome
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from antiphon.call.ends import EndReason
+from antiphon.call.prompt import ToolRequest
 from antiphon.call.settings import EndBehavior
-from antiphon.call.tools import ToolOutcome, ToolRequest
+from antiphon.call.tools import ToolOutcome
 
 APOLOGY = "Sorry, I'm having some trouble right now. Could you say that again?"
 GREETING_NUDGE = "(The call has just begun. Greet me in one short sentence.)"

@@ -14,8 +14,8 @@ from enum import Enum
 from antiphon.call.actions import Action, Stop
 from antiphon.call.agenda import Line
 from antiphon.call.messages import Modality
+from antiphon.call.prompt import ToolRequest
 from antiphon.call.reply import Reply
-from antiphon.call.tools import ToolRequest
 
 LONGEST_S = 1.5
 """More speech than this is no backchannel, whatever its words, if it has any."""

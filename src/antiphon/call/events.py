@@ -12,7 +12,8 @@ from typing import TypeAlias
 
 from antiphon.call.ends import EndReason
 from antiphon.call.messages import Modality
-from antiphon.call.tools import MAIN_THREAD, SpawnThread, ToolOutcome, ToolRequest
+from antiphon.call.prompt import ToolRequest
+from antiphon.call.tools import MAIN_THREAD, SpawnThread, ToolOutcome
 from antiphon.call.tools import Urgency as Urgency
 
 

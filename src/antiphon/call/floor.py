@@ -12,8 +12,9 @@ from antiphon.call.actions import Action, Emit, Generate, Keep, Play, Stop
 from antiphon.call.agenda import Line
 from antiphon.call.backchannel import Held
 from antiphon.call.events import SpeechMade
-from antiphon.call.history import History, Prompt, Span, SpokenMessage
+from antiphon.call.history import History, Span, SpokenMessage
 from antiphon.call.messages import AgentState, CallEvent, Modality, PlaybackClearBuffer, Role, Severity, Transcript
+from antiphon.call.prompt import Prompt
 from antiphon.call.reply import Origin, Reply, Timings
 
 

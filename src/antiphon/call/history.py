@@ -9,9 +9,7 @@ from enum import StrEnum
 from typing import Any, TypeAlias
 
 from antiphon.call.messages import Modality, Role
-from antiphon.call.prompt import ChatMessage as ChatMessage
-from antiphon.call.prompt import Prompt as Prompt
-from antiphon.call.prompt import ToolRequest, ToolSpec
+from antiphon.call.prompt import ChatMessage, Prompt, ToolRequest, ToolSpec
 from antiphon.call.stages import Stage
 
 

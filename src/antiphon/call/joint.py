@@ -11,8 +11,9 @@ from antiphon.call.backchannel import Resumption
 from antiphon.call.endpointing import CallerTurn, Phase
 from antiphon.call.floor import Floor
 from antiphon.call.hearing import HeardTurn, Hearing
-from antiphon.call.history import History, Prompt, Span, SpokenMessage
+from antiphon.call.history import History, Span, SpokenMessage
 from antiphon.call.messages import AgentState, CallEvent, Message, Modality, Role, Severity, Transcript
+from antiphon.call.prompt import Prompt
 from antiphon.call.settings import CallSettings
 from antiphon.call.silence import Silence
 from antiphon.call.stages import Stage

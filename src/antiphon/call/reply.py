@@ -15,8 +15,8 @@ from antiphon.call.alignment import Alignment, Clause
 from antiphon.call.clauses import ClauseSplitter, ClauseText
 from antiphon.call.hearing import HeardTurn
 from antiphon.call.messages import Modality
+from antiphon.call.prompt import ToolRequest
 from antiphon.call.settings import EndBehavior, TurnSettings
-from antiphon.call.tools import ToolRequest
 
 STARVING_S = 0.35
 """Sound left of a reply below which its words are spoken without waiting for the sentence's end."""

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from antiphon.call.history import ChatMessage
 from antiphon.call.messages import Modality
-from antiphon.call.tools import ToolSpec
+from antiphon.call.prompt import ChatMessage, ToolSpec
 
 DEFAULT_INTERRUPTION_S = 0.09
 

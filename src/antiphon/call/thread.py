@@ -26,7 +26,7 @@ from antiphon.call.messages import (
     ThreadTerminated,
     ToolUsed,
 )
-from antiphon.call.prompt import ChatMessage, Prompt
+from antiphon.call.prompt import ChatMessage, Prompt, ToolRequest, ToolSpec
 from antiphon.call.spending import Spending, characters_of
 from antiphon.call.tools import (
     PARENT_THREAD,
@@ -36,8 +36,6 @@ from antiphon.call.tools import (
     ResponseType,
     SpawnThread,
     ToolOutcome,
-    ToolRequest,
-    ToolSpec,
     UserText,
 )
 from antiphon.call.toolwork import Invocation, Phase, judge, refusal

@@ -10,10 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeAlias
 
-from antiphon.call.prompt import ChatMessage
-from antiphon.call.prompt import Reaction as Reaction
-from antiphon.call.prompt import ToolRequest as ToolRequest
-from antiphon.call.prompt import ToolSpec as ToolSpec
+from antiphon.call.prompt import ChatMessage, Reaction, ToolRequest
 from antiphon.call.stages import Stage
 
 MAIN_THREAD = "UI"

@@ -16,8 +16,9 @@ from typing import Any
 from antiphon.call.actions import Action, Emit, Invoke, Keep, PrepareStage
 from antiphon.call.history import History, Span, ToolMessage, ToolRole
 from antiphon.call.messages import CallEvent, InvokingTool, Severity, ToolUsed
+from antiphon.call.prompt import Reaction, ToolRequest, ToolSpec
 from antiphon.call.stages import Stage
-from antiphon.call.tools import MAIN_THREAD, Posted, Reaction, ResponseType, ToolOutcome, ToolRequest, ToolSpec
+from antiphon.call.tools import MAIN_THREAD, Posted, ResponseType, ToolOutcome
 
 GRACE_S = 5.0
 """How long after a tool's own timeout it is given up by the core, should nobody else have done so."""

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from antiphon.call.history import ChatMessage, Prompt
+from antiphon.call.prompt import ChatMessage, Prompt
 from antiphon.capacity.parts import REPLY, TRANSCRIPTIONS_A_TURN, TURN_S, Part
 from antiphon.engines.protocols import (
     ACTIVITY_FRAME,

@@ -15,7 +15,7 @@ from typing import TypeVar, cast
 import numpy as np
 
 from antiphon.audio.resampling import LiveResampler
-from antiphon.call.history import Prompt
+from antiphon.call.prompt import Prompt
 from antiphon.engines.candidates import Candidate, Candidates, Note
 from antiphon.engines.protocols import (
     Alive,

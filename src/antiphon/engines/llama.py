@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from antiphon.call.history import Prompt
+from antiphon.call.prompt import Prompt
 from antiphon.engines.llama_server import ContextExceeded, LlamaServer
 from antiphon.engines.llama_slots import Slots, Window
 from antiphon.engines.protocols import Alive, Generated, Samples, TextDelta, ToolCall, Usage

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from antiphon.call.history import ChatMessage, Prompt
+from antiphon.call.prompt import ChatMessage, Prompt
 from antiphon.errors import EngineError
 
 _REMEMBERED = 1024

@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 
-from antiphon.call.history import Prompt
+from antiphon.call.prompt import Prompt
 from antiphon.engines.openai_client import Connection, Refused, events
 from antiphon.engines.openai_transcriber import wav
 from antiphon.engines.protocols import Alive, Generated, Samples, TextDelta, Usage

@@ -14,7 +14,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from antiphon.call.history import Prompt
+from antiphon.call.prompt import Prompt
 
 Samples: TypeAlias = NDArray[np.int16]
 

@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from antiphon.call.history import Prompt
+from antiphon.call.prompt import Prompt
 from antiphon.engines.protocols import Generated, Samples, TextDelta, ToolCall, Usage
 from antiphon.engines.tool_script import Reply, items
 from antiphon.engines.tuning import Tuning, check_speed

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from antiphon.call.tools import ToolSpec
+from antiphon.call.prompt import ToolSpec
 from antiphon.engines.tool_prompt import call_head
 
 _MOST_CALLS = 4

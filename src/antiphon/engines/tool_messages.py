@@ -11,8 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from antiphon.call.history import ChatMessage
-from antiphon.call.tools import ToolSpec
+from antiphon.call.prompt import ChatMessage, ToolSpec
 from antiphon.engines.protocols import ToolCall
 
 UNANSWERED = "No result yet."

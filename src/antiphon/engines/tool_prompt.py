@@ -12,8 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from antiphon.call.history import ChatMessage, Prompt
-from antiphon.call.tools import ToolSpec
+from antiphon.call.prompt import ChatMessage, Prompt, ToolSpec
 from antiphon.engines.protocols import TextDelta, ToolCall
 
 _SECTION = """# Tools

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from antiphon.call.tools import ToolSpec
+from antiphon.call.prompt import ToolSpec
 from antiphon.store.records import Json, ToolRecord
 from antiphon.tools.built_in import BUILT_IN
 from antiphon.tools.definition import CallTool, Definition

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import structlog
 
 from antiphon.call import events as ev
-from antiphon.call.history import Prompt
+from antiphon.call.prompt import Prompt
 from antiphon.engines.candidates import FellBack
 from antiphon.engines.fallback import for_call
 from antiphon.engines.protocols import Generated, LanguageModel, TextDelta, ToolCall, Usage

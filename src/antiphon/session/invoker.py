@@ -11,7 +11,8 @@ import structlog
 
 from antiphon.audio.pcm import Samples
 from antiphon.call import events as ev
-from antiphon.call.tools import MAIN_THREAD, ToolOutcome, ToolRequest, ToolSpec
+from antiphon.call.prompt import ToolRequest, ToolSpec
+from antiphon.call.tools import MAIN_THREAD, ToolOutcome
 from antiphon.session.outlet import InvocationKind, Outlet
 from antiphon.session.parts import CallTools
 from antiphon.tools import arguments, built_in, outcomes

@@ -12,7 +12,7 @@ import structlog
 from antiphon.audio.pcm import Samples
 from antiphon.audio.resampling import LiveResampler
 from antiphon.call import events as ev
-from antiphon.call.history import Prompt
+from antiphon.call.prompt import Prompt
 from antiphon.engines.candidates import FellBack
 from antiphon.engines.fallback import for_call
 from antiphon.engines.protocols import Alive, LanguageModel, Primable, Speaker, TextDelta, ToolCall

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import TypeVar, cast
 
-from antiphon.call.tools import ToolRequest
+from antiphon.call.prompt import ToolRequest
 from antiphon.engines.protocols import ToolCall
 
 _Item = TypeVar("_Item")

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from antiphon.call.tools import Reaction, ResponseType, ToolOutcome
+from antiphon.call.prompt import Reaction
+from antiphon.call.tools import ResponseType, ToolOutcome
 from antiphon.tools import schema, tones
 from antiphon.tools.arguments import prepare
 from antiphon.tools.definition import (

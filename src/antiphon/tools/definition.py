@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeAlias
 
-from antiphon.call.tools import Reaction, ToolSpec
+from antiphon.call.prompt import Reaction, ToolSpec
 
 DEFAULT_TIMEOUT_S = 2.5
 MAX_TIMEOUT_S = 40.0

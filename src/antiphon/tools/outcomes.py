@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from antiphon.call.tools import Reaction, ResponseType, ToolOutcome
+from antiphon.call.prompt import Reaction
+from antiphon.call.tools import ResponseType, ToolOutcome
 from antiphon.tools.definition import CallTool
 from antiphon.tools.json_values import compact, read_object
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from antiphon.call.tools import ToolSpec
+from antiphon.call.prompt import ToolSpec
 from antiphon.errors import InvalidRequest
 from antiphon.tools import url_pattern
 from antiphon.tools.built_in import BUILT_IN, find_built_in, problem_of_override, spelled_as_defined

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from antiphon.call.history import ChatMessage
-from antiphon.call.tools import ToolRequest
+from antiphon.call.prompt import ChatMessage, ToolRequest
 from antiphon.wire import json_text
 from antiphon.wire.call_parts import InitialMessage
 

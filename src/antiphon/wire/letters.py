@@ -6,16 +6,8 @@ import uuid
 from dataclasses import replace
 from typing import Any
 
-from antiphon.call.tools import (
-    ForcedMessage,
-    Letter,
-    ResponseType,
-    SpawnThread,
-    ThreadLimits,
-    ToolOutcome,
-    ToolRequest,
-    UserText,
-)
+from antiphon.call.prompt import ToolRequest
+from antiphon.call.tools import ForcedMessage, Letter, ResponseType, SpawnThread, ThreadLimits, ToolOutcome, UserText
 from antiphon.errors import MessageError
 from antiphon.tools import outcomes
 from antiphon.wire import incoming, json_text

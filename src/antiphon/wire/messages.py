@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from antiphon.call.history import ChatMessage, KeptMessage, SpokenMessage, ToolRole
+from antiphon.call.history import KeptMessage, SpokenMessage, ToolRole
+from antiphon.call.prompt import ChatMessage
 
 
 def message_json(message: KeptMessage) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from antiphon.call.tools import Reaction
+from antiphon.call.prompt import Reaction
 from antiphon.tools.definition import (
     DEFAULT_TIMEOUT_S,
     AutomaticParameter,
