@@ -44,7 +44,10 @@ def model() -> Iterator[LlamaModel]:
     assert _caught_signals() == caught  # llama.cpp's server has taken handlers of its own before now
     yield engine
     engine.close()
-    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("llama-")]
+    ours = [thread for thread in threading.enumerate() if thread.name.startswith("llama-")]
+    for thread in ours:  # one that has done its work may still be on its way out
+        thread.join(1.0)
+    assert not [thread.name for thread in ours if thread.is_alive()]
 
 
 def _caught_signals() -> str:
