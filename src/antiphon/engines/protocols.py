@@ -1,8 +1,8 @@
 """What an engine is: small Protocols, one to three methods each.
 
 All audio below is mono ``numpy.int16`` (*samples*). The caller's side is always 16,000 Hz by the time an
-engine sees it; a speaker names its own rate. Engines never block the event loop: whatever computes does
-so in a thread of its own. Every failure is an :class:`antiphon.errors.EngineError`.
+engine sees it; a speaker names its own rate. Engines never block the event loop: whatever computes for more
+than a millisecond does so in a thread of its own. Every failure is an :class:`antiphon.errors.EngineError`.
 """
 
 from __future__ import annotations

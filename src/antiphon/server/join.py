@@ -13,7 +13,7 @@ from antiphon.errors import JoinRefused
 from antiphon.media.server_websocket import ServerWebSocket
 from antiphon.server.logs import where
 from antiphon.server.ports import Services
-from antiphon.server.sockets import EXTENSION
+from antiphon.server.sockets import EXTENSION, CallSocket
 
 SERVER_FAULT = 1011
 LONGEST_REASON = 123
@@ -48,7 +48,9 @@ async def _serve(serving: Services, websocket: WebSocket, call_id: str) -> None:
     version = query.get("clientVersion", "").replace("\0", "")[:MOST_OF_A_VERSION] or None
     ticket = await serving.switchboard.join(call_id, found[0] if found else "", version)
     wanted = ticket.medium
-    direct = websocket.scope.get("extensions", {}).get(EXTENSION)
+    direct: CallSocket | None = websocket.scope.get("extensions", {}).get(EXTENSION)
+    if direct is not None:
+        direct.gather_in(serving.switchboard.gathering)
     async with ServerWebSocket(websocket, wanted.input_sample_rate, wanted.output_rate, direct) as medium:
         await serving.switchboard.serve(ticket, medium)
 

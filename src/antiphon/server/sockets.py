@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import socket
 from asyncio.transports import BaseTransport
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from uvicorn.server import ServerState
 from websockets.protocol import State
 
 from antiphon.errors import PortInUse, SetupError
+from antiphon.media.gathering import Gathering
 from antiphon.server.frames import BINARY, Boundaries, audio_of, frame
 
 SEND_BUFFER_BYTES = 64 * 1024
@@ -29,6 +31,9 @@ DEAD_PEER_MS = 20_000
 
 PARSED_AT_ONCE_BYTES = 4_096
 """Of what a client sent: 682 frames at most, 8 ms of work, before other calls have their turn."""
+
+READ_AT_ONCE_BYTES = 16 * 1024
+"""Of one client, at a beat of 5 ms: 3 MB a second."""
 
 FAREWELL_S = 1.0
 """For a client to take what is left, when the server stops."""
@@ -90,11 +95,52 @@ class CallSocket(WebSocketsSansIOProtocol):
         self._parsing_soon = False
         self._boundaries = Boundaries()
         self._receiving = False
+        self._gathering: Gathering | None = None
+        self._descriptor = -1
 
     def connection_made(self, transport: BaseTransport) -> None:
         """Keep the transport's buffer small, so that waiting audio is ours and can be dropped."""
         super().connection_made(transport)
         self.transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+
+    def gather_in(self, gathering: Gathering) -> None:
+        """Be read together with others from now on, where that is possible."""
+        self._descriptor = self.transport.get_extra_info("socket").fileno()
+        if not self.transport.is_closing() and gathering.add(self._descriptor, self._read):
+            self._gathering = gathering
+            self.transport.pause_reading()
+
+    def _read(self) -> None:
+        """Something has come, or the connection has ended, which the transport then finds out by itself."""
+        if self.read_paused or self._unparsed:
+            return
+        try:
+            data = os.read(self._descriptor, READ_AT_ONCE_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data or self.transport.is_closing():
+            self._leave_gathering()
+            if not self.transport.is_closing():
+                self.transport.resume_reading()
+            return
+        try:
+            self.data_received(data)
+        except Exception as error:
+            self.loop.call_exception_handler({"message": "a call's socket failed", "exception": error})
+            self._leave_gathering()
+            self.transport.abort()
+
+    def _leave_gathering(self) -> None:
+        if self._gathering is not None:
+            self._gathering.remove(self._descriptor)
+            self._gathering = None
+
+    def _resume(self) -> None:
+        self.read_paused = False
+        if self._gathering is None:
+            self.transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
         """Any byte is a sign of life. What comes is parsed piece by piece; until that is done no more is read."""
@@ -145,8 +191,7 @@ class CallSocket(WebSocketsSansIOProtocol):
             return
         self._parse()
         if not self._unparsed and (self.queue.empty() or self.close_sent):
-            self.read_paused = False
-            self.transport.resume_reading()
+            self._resume()
 
     def _parse(self) -> None:
         piece, self._unparsed = self._unparsed[:PARSED_AT_ONCE_BYTES], self._unparsed[PARSED_AT_ONCE_BYTES:]
@@ -174,8 +219,7 @@ class CallSocket(WebSocketsSansIOProtocol):
             if self._unparsed:
                 self._parse_soon()
             elif self.read_paused:
-                self.read_paused = False
-                self.transport.resume_reading()
+                self._resume()
         return message
 
     def handle_ping(self) -> None:
@@ -201,6 +245,7 @@ class CallSocket(WebSocketsSansIOProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Without a closing handshake the client has vanished, whatever the transport calls it."""
+        self._leave_gathering()
         self._unparsed = memoryview(b"")
         said_good_bye = self.conn.close_rcvd is not None or self.close_sent
         if self.handshake_complete and not said_good_bye:

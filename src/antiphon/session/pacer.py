@@ -1,8 +1,9 @@
-"""One clock for the audio of all calls: four staggered slots of 5 ms, each call in one of them.
+"""One clock for the audio of all calls, with a beat every 5 ms.
 
-A call in a slot is asked every 20 ms. One task serves them all (a task per call costs 4 × as much, see
-docs/architecture.md); it sleeps while nobody plays. The schedule is absolute: a late wake-up is followed by an
-early one, not by a drift.
+At each beat what has come in is taken in, and then a quarter of the calls are asked for what is due: they stand in
+four staggered slots, and one in a slot is asked every 20 ms. One task serves them all (a task per call costs 4 × as
+much, see docs/architecture.md); it sleeps while nobody talks. The schedule is absolute: a late wake-up is followed by
+an early one, not by a drift.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+
+from antiphon.media.gathering import Gathering
 
 SLOTS = 4
 SLOT_S = 0.005
@@ -22,11 +25,13 @@ class _Player:
 
 
 class Pacer:
-    """Asks every player at its turn. ``player(now)`` must be quick."""
+    """Asks every player at its turn, after the sockets in ``gathering``. ``player(now)`` must be quick."""
 
-    def __init__(self) -> None:
+    def __init__(self, gathering: Gathering | None = None) -> None:
+        self.gathering = gathering or Gathering()
         self._slots: list[dict[int, _Player]] = [{} for _ in range(SLOTS)]
         self._wake = asyncio.Event()
+        self.gathering.on_first = self._wake.set
         self._numbers = 0
         self.lateness_s = 0.0
         """How late the last slot was."""
@@ -53,12 +58,13 @@ class Pacer:
         slot = 0
         due = loop.time()
         while True:
-            if not any(self._slots):
+            if not any(self._slots) and not self.gathering:
                 self._wake.clear()
                 await self._wake.wait()
                 due = loop.time()
             now = loop.time()
             self.lateness_s = max(0.0, now - due)
+            self.gathering.take_in()
             for number, player in list(self._slots[slot].items()):
                 try:
                     player.ask(now)

@@ -18,6 +18,7 @@ from antiphon.call.ends import EndReason
 from antiphon.call.settings import ThreadSettings, TurnSettings
 from antiphon.engines.registry import Engines
 from antiphon.errors import InvalidRequest, JoinRefused, NotFound, Overloaded, WrongState
+from antiphon.media.gathering import Gathering
 from antiphon.media.protocol import Medium
 from antiphon.session.assembly import engines_of, settings_of
 from antiphon.session.chronicle import LedgerChronicle, event_records, initial_messages
@@ -108,6 +109,11 @@ class Switchboard:
         """What carries out HTTP tools here."""
         return self._http
 
+    @property
+    def gathering(self) -> Gathering:
+        """The sockets of live calls, which are read at the beat of the clock."""
+        return self._pacer.gathering
+
     # Life of the process
 
     async def start(self, *, first: bool = True) -> None:
@@ -138,6 +144,7 @@ class Switchboard:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.gathering.close()
         await self._http.aclose()
         await self._data_connections.aclose()
 
