@@ -25,7 +25,8 @@ def samples_from_bytes(data: bytes | bytearray | memoryview) -> Samples:
 
     Raises ``ValueError`` for an odd number of bytes; :class:`OddByteJoiner` is for streams that have them.
     """
-    return np.frombuffer(data, _WIRE).astype(np.int16, copy=False)
+    samples = np.frombuffer(data, _WIRE)
+    return samples if _WIRE.isnative else samples.astype(np.int16)
 
 
 def bytes_from_samples(samples: Samples) -> bytes:
@@ -52,11 +53,12 @@ class OddByteJoiner:
 
     def push(self, data: bytes) -> Samples:
         """The whole samples that are there with ``data``; none is lost and none invented."""
-        if self._odd:
+        if self._odd or len(data) & 1:
             data = self._odd + data
-        whole = len(data) & ~1
-        self._odd = data[whole:]
-        return samples_from_bytes(memoryview(data)[:whole])
+            whole = len(data) & ~1
+            self._odd = data[whole:]
+            data = data[:whole]
+        return samples_from_bytes(data)
 
 
 class Framer:
@@ -66,25 +68,31 @@ class Framer:
         if size < 1:
             raise ValueError("a frame has at least one sample")
         self.size = size
-        self._kept: list[Samples] = []
+        self._next = np.empty(size, np.int16)
         self.pending = 0
         """Samples kept that do not make a frame yet."""
 
     def push(self, samples: Samples) -> list[Samples]:
-        """The frames complete with ``samples``, oldest first."""
-        self.pending += len(samples)
-        if self.pending < self.size:
-            # What may change under us is copied; what came over a socket cannot.
-            self._kept.append(samples.copy() if samples.flags.writeable else samples)
+        """The frames complete with ``samples``, oldest first; each has memory of its own."""
+        filled = self.pending + len(samples)
+        if filled < self.size:
+            self._next[self.pending : filled] = samples
+            self.pending = filled
             return []
-        self._kept.append(samples)
-        stream = np.concatenate(self._kept) if len(self._kept) > 1 else samples
-        whole = self.pending // self.size * self.size
-        # A copy: the rest outlives the (possibly large) buffer it was cut from.
-        self._kept = [stream[whole:].copy()]
-        self.pending -= whole
-        return [stream[start : start + self.size] for start in range(0, whole, self.size)]
+        frames = []
+        start = 0
+        while filled >= self.size:
+            stop = start + self.size - self.pending
+            self._next[self.pending :] = samples[start:stop]
+            frames.append(self._next)
+            self._next = np.empty(self.size, np.int16)
+            self.pending = 0
+            start = stop
+            filled -= self.size
+        self._next[:filled] = samples[start:]
+        self.pending = filled
+        return frames
 
     def reset(self) -> None:
         """Forget what is pending."""
-        self._kept, self.pending = [], 0
+        self.pending = 0

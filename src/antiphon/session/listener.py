@@ -79,7 +79,7 @@ class Listener:
     ) -> None:
         self._input_rate = input_rate
         self._joiner = OddByteJoiner()
-        self._resampler = LiveResampler(input_rate, LISTENING_RATE)
+        self._resampler = LiveResampler(input_rate, LISTENING_RATE) if input_rate != LISTENING_RATE else None
         self._framer = Framer(ACTIVITY_FRAME)
         self._stream = activity.open(self._scored)
         self._transcriber = transcriber
@@ -91,8 +91,7 @@ class Listener:
         """How far the frame that ``on_frame`` is told of is above the noise of the line."""
         self._unscored: deque[Samples] = deque()
         self._recent: deque[tuple[Samples, float]] = deque(maxlen=PRE_ROLL_FRAMES)
-        self._all_scored = asyncio.Event()
-        self._all_scored.set()
+        self._score_came = asyncio.Event()
         self._utterances: dict[int, Utterance] = {}
         self._growing: Utterance | None = None
         self._frames_scored = 0
@@ -102,22 +101,28 @@ class Listener:
     def hear(self, data: bytes, call_age_s: float) -> Samples:
         """Take one binary frame; return the samples taken (input rate). What is too far ahead is dropped."""
         samples = self._joiner.push(data)
-        room = int((call_age_s + LONGEST_LEAD_S) * self._input_rate) - self._samples_taken
-        if len(samples) > room:
-            dropped = len(samples) - max(room, 0)
-            self.samples_dropped += dropped
-            metrics.AUDIO_DROPPED.labels("caller").inc(dropped / self._input_rate)
-            samples = samples[: max(room, 0)]
         self._samples_taken += len(samples)
-        for frame in self._framer.push(self._resampler.push(samples)):
+        room = int((call_age_s + LONGEST_LEAD_S) * self._input_rate)
+        if self._samples_taken > room:
+            samples = self._without_last(samples, self._samples_taken - room)
+        heard = samples if self._resampler is None else self._resampler.push(samples)
+        for frame in self._framer.push(heard):
             self._unscored.append(frame)
-            self._all_scored.clear()
             self._stream.push(frame)
         return samples
 
+    def _without_last(self, samples: Samples, excess: int) -> Samples:
+        dropped = min(excess, len(samples))
+        self._samples_taken -= dropped
+        self.samples_dropped += dropped
+        metrics.AUDIO_DROPPED.labels("caller").inc(dropped / self._input_rate)
+        return samples[: len(samples) - dropped]
+
     async def all_scored(self) -> None:
         """Wait until all that was taken has been scored."""
-        await self._all_scored.wait()
+        while self._unscored:
+            self._score_came.clear()
+            await self._score_came.wait()
 
     def open_utterance(self, number: int) -> None:
         """Begin to keep audio, from a little before the last scored frame on. Earlier utterances get no more."""
@@ -161,4 +166,4 @@ class Listener:
         if growing is not None and growing is self._growing:  # else the frame is the next utterance's
             growing.feed(frame, probability)
         if not self._unscored:
-            self._all_scored.set()
+            self._score_came.set()
