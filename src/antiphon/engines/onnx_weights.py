@@ -23,15 +23,15 @@ def read_weights(path: Path) -> dict[str, NDArray[np.float32]]:
     weights: dict[str, NDArray[np.float32]] = {}
     for graph in _parts(memoryview(path.read_bytes()), _GRAPH):
         for tensor in _parts(graph, _INITIALIZER):
-            name, values = _tensor(tensor)
-            if values is not None:
-                weights[name] = values
+            if (found := _tensor(tensor)) is not None:
+                weights[found[0]] = found[1]
     if not weights:
         raise ValueError("there are no weights in it")
     return weights
 
 
-def _tensor(data: memoryview) -> tuple[str, NDArray[np.float32] | None]:
+def _tensor(data: memoryview) -> tuple[str, NDArray[np.float32]] | None:
+    """Its name and its values; None where they are no float32."""
     name, kind, raw = "", 0, memoryview(b"")
     shape: list[int] = []
     for field, value in _fields(data):
@@ -43,9 +43,12 @@ def _tensor(data: memoryview) -> tuple[str, NDArray[np.float32] | None]:
             name = bytes(value).decode()
         elif field == _RAW_DATA and isinstance(value, memoryview):
             raw = value
-    if kind != _FLOAT or len(raw) != 4 * prod(shape):
-        return name, None
-    return name, np.frombuffer(raw, "<f4").astype(np.float32, copy=False).reshape(shape)
+    if kind != _FLOAT:
+        return None
+    if len(raw) != 4 * prod(shape):
+        raise ValueError(f"{name} has {len(raw)} bytes of raw data, which is not what its shape {shape} takes")
+    # A copy: where they lie in the file they are not aligned, and would keep all of it.
+    return name, np.array(np.frombuffer(raw, "<f4"), np.float32).reshape(shape)
 
 
 def _parts(data: memoryview, wanted: int) -> Iterator[memoryview]:

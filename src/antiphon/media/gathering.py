@@ -7,6 +7,7 @@ fifty packets a second each cost as much by waking as fifty do (docs/performance
 
 from __future__ import annotations
 
+import contextlib
 import select
 from collections.abc import Callable
 
@@ -39,7 +40,8 @@ class Gathering:
     def remove(self, descriptor: int) -> None:
         """It is read no more; to be called before it is closed. Unknown ones are fine."""
         if self._readers.pop(descriptor, None) is not None and self._poll is not None:
-            self._poll.unregister(descriptor)
+            with contextlib.suppress(OSError):  # it was closed already, and has gone by itself
+                self._poll.unregister(descriptor)
 
     def take_in(self) -> None:
         """Read what has come."""

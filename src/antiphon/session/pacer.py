@@ -28,7 +28,7 @@ class Pacer:
     """Asks every player at its turn, after the sockets in ``gathering``. ``player(now)`` must be quick."""
 
     def __init__(self, gathering: Gathering | None = None) -> None:
-        self.gathering = gathering or Gathering()
+        self.gathering = Gathering() if gathering is None else gathering  # an empty one is false
         self._slots: list[dict[int, _Player]] = [{} for _ in range(SLOTS)]
         self._wake = asyncio.Event()
         self.gathering.on_first = self._wake.set
