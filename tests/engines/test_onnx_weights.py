@@ -114,7 +114,7 @@ BAD = {
     "a web page": (b"<!DOCTYPE html><html>", "no ONNX file"),
     "a pointer to the file": (b"version https://git-lfs.github.com/spec/v1\n", "no ONNX file"),
     "a group": (number(1, 8) + varint(7 << 3 | 3), "wire type 3 at byte"),
-    "a number without an end": (varint(7 << 3 | 2) + b"\xff" * 11, "cut short"),
+    "a number without an end": (varint(1 << 3) + b"\xff" * 11 + b"\x01" + WHOLE, "no ONNX file"),
     "an endless length": (varint(7 << 3 | 2) + varint(1 << 62) + WHOLE, "cut short"),
 }
 

@@ -30,7 +30,7 @@ class Gathering:
             return False
         try:
             self._poll.register(descriptor, select.EPOLLIN | select.EPOLLRDHUP)
-        except OSError:
+        except (OSError, ValueError):  # no such descriptor
             return False
         self._readers[descriptor] = read
         if len(self._readers) == 1:
