@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -170,11 +171,11 @@ def test_after_a_late_beat_the_schedule_goes_on(late_s: float) -> None:
 
 def test_beats_that_are_a_little_late_do_not_add_up() -> None:
     async def scene() -> None:
-        pacer, asked, loop = Pacer(), list[float](), asyncio.get_running_loop()
+        pacer, asked, loop, dice = Pacer(), list[float](), asyncio.get_running_loop(), random.Random(1)
         pacer.add(asked.append, broken)
         async with running(pacer):
             while loop.time() < 2.0:
-                await passed(0.0071)
+                await passed(dice.uniform(0.001, 0.01))
                 jump(0.003)
         assert len(asked) == pytest.approx(2.0 / (SLOTS * SLOT_S), abs=2)
 
