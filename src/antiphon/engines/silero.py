@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from antiphon.engines.protocols import ACTIVITY_FRAME, LISTENING_RATE, Samples
-from antiphon.engines.silero_network import CONTEXT, STATE, SileroNetwork
+from antiphon.engines.silero_network import CONTEXT, STATE, SileroNetwork, Workspace
 from antiphon.errors import EngineError
 
 MAX_BATCH = 24
@@ -27,9 +27,13 @@ longer fits what the allocator keeps, and a frame takes twice as long."""
 MAX_PENDING = 10 * LISTENING_RATE // ACTIVITY_FRAME
 """Frames a stream may have waiting (10 s). The oldest beyond that are not judged: they get the last score again."""
 
+_FULL_SCALE = np.float32(1 / 32_768)
+
 
 class _Stream:
     """The voice activity of one call; ``row`` is its place in its loop's memory."""
+
+    __slots__ = ("_scorer", "closed", "on_score", "pending", "queued", "row", "score", "skipped")
 
     def __init__(self, scorer: _Scorer, on_score: Callable[[float], None]) -> None:
         self._scorer = scorer
@@ -39,20 +43,25 @@ class _Stream:
         self.queued = False
         self.closed = False
         self.score = 0.0
-
-    def take(self) -> tuple[Samples, int]:
-        """The next frame to judge, and how many before it were skipped because the machine cannot keep up."""
-        skipped = max(0, len(self.pending) - MAX_PENDING)
-        for _ in range(skipped):
-            self.pending.popleft()
-        return self.pending.popleft(), skipped
+        self.skipped = 0
+        """Frames before the one being judged that were not, because the machine cannot keep up."""
 
     def push(self, frame: Samples) -> None:
         """Take one frame of exactly 512 samples. Raises :class:`EngineError` when the model has failed."""
         if frame.shape != (ACTIVITY_FRAME,):
             raise ValueError(f"a voice activity frame has {ACTIVITY_FRAME} samples, not {frame.shape}")
-        if not self.closed:
-            self._scorer.enqueue(self, frame)
+        if self.closed:
+            return
+        self.pending.append(frame)
+        if not self.queued:
+            self._scorer.enqueue(self)
+
+    def take(self) -> Samples:
+        """The next frame to judge."""
+        self.skipped = max(0, len(self.pending) - MAX_PENDING)
+        for _ in range(self.skipped):
+            self.pending.popleft()
+        return self.pending.popleft()
 
     def close(self) -> None:
         """No score is delivered afterwards, not even one on its way."""
@@ -69,7 +78,7 @@ class SileroVoiceActivity:
         self._path = path
         self._network: SileroNetwork | None = None
         self._scorers: dict[asyncio.AbstractEventLoop, _Scorer] = {}
-        self._closed = False
+        self.closed = False
 
     def load(self) -> None:
         """Read the weights (some milliseconds); done by the first frame when nobody did it before."""
@@ -79,7 +88,7 @@ class SileroVoiceActivity:
     @property
     def network(self) -> SileroNetwork:
         """For scorers only. Raises :class:`EngineError`."""
-        if self._closed:
+        if self.closed:
             raise EngineError("Silero VAD is closed", retryable=False)
         self.load()
         assert self._network is not None
@@ -97,7 +106,7 @@ class SileroVoiceActivity:
 
     def close(self) -> None:
         """Nothing is judged any more. Safe to call twice."""
-        self._closed = True
+        self.closed = True
 
 
 class _Scorer:
@@ -111,6 +120,8 @@ class _Scorer:
         self._free: list[int] = []
         self._states = np.zeros((0, 2, STATE), np.float32)
         self._contexts = np.zeros((0, CONTEXT), np.float32)
+        self._workspace = Workspace(MAX_BATCH)
+        self._sound = np.empty((MAX_BATCH, CONTEXT + ACTIVITY_FRAME), np.float32)
 
     def admit(self) -> int:
         """A row for a new stream, of which nothing is remembered."""
@@ -128,14 +139,16 @@ class _Scorer:
         self._contexts[row] = 0
         self._free.append(row)
 
-    def enqueue(self, stream: _Stream, frame: Samples) -> None:
-        """Judge it soon, together with what else comes. Raises :class:`EngineError`."""
-        _ = self._engine.network
-        stream.pending.append(frame)
-        if not stream.queued:
-            stream.queued = True
-            self._ready.append(stream)
-            self._come()
+    def enqueue(self, stream: _Stream) -> None:
+        """It has a frame to be judged soon, together with what else comes. Raises :class:`EngineError`."""
+        try:
+            _ = self._engine.network
+        except EngineError:
+            stream.pending.clear()
+            raise
+        stream.queued = True
+        self._ready.append(stream)
+        self._come()
 
     def _come(self) -> None:
         if not self._coming:
@@ -145,43 +158,48 @@ class _Scorer:
     def _judge(self) -> None:
         """The next frame of each of the streams that have waited longest."""
         self._coming = False
+        if self._engine.closed:
+            return
         batch: list[_Stream] = []
         frames: list[Samples] = []
-        skipped: list[int] = []
-        for _ in range(min(len(self._ready), MAX_BATCH)):
-            stream = self._ready.popleft()
-            if stream.pending:
-                frame, behind = stream.take()
+        ready = self._ready
+        for _ in range(min(len(ready), MAX_BATCH)):
+            stream = ready.popleft()
+            if stream.pending:  # else it was closed
+                frames.append(stream.take())
                 batch.append(stream)
-                frames.append(frame)
-                skipped.append(behind)
-            stream.queued = bool(stream.pending)
-            if stream.queued:
-                self._ready.append(stream)
-        if self._ready:
+            if stream.pending:
+                ready.append(stream)
+            else:
+                stream.queued = False
+        if ready:
             self._come()
         if batch:
-            self._deliver(batch, skipped, self._scores(batch, frames))
+            self._deliver(batch, self._scores(batch, frames))
 
     def _scores(self, batch: Sequence[_Stream], frames: Sequence[Samples]) -> list[float]:
         rows = [stream.row for stream in batch]
-        sound = np.empty((len(batch), CONTEXT + ACTIVITY_FRAME), np.float32)
+        sound = self._sound[: len(batch)]
         fresh = sound[:, CONTEXT:]
-        np.multiply(np.concatenate(frames).reshape(len(batch), ACTIVITY_FRAME), np.float32(1 / 32_768), out=fresh)
+        np.multiply(np.concatenate(frames).reshape(len(batch), ACTIVITY_FRAME), _FULL_SCALE, out=fresh)
         sound[:, :CONTEXT] = self._contexts[rows]
-        scores, self._states[rows] = self._engine.network.run(sound, self._states[rows])
+        scores, self._states[rows] = self._engine.network.run(sound, self._states[rows], self._workspace)
         self._contexts[rows] = sound[:, -CONTEXT:]
         listed: list[float] = scores.tolist()
         return listed
 
-    def _deliver(self, batch: Sequence[_Stream], skipped: Sequence[int], scores: Sequence[float]) -> None:
-        for stream, behind, score in zip(batch, skipped, scores, strict=True):
-            for given in (*[stream.score] * behind, score):
-                if stream.closed:
-                    break
-                try:
-                    stream.on_score(given)
-                except Exception as error:  # one call's trouble is not the others'
-                    context = {"message": "a voice activity listener failed", "exception": error}
-                    self._loop.call_exception_handler(context)
+    def _deliver(self, batch: Sequence[_Stream], scores: Sequence[float]) -> None:
+        for stream, score in zip(batch, scores, strict=True):
+            if stream.skipped:
+                for _ in range(stream.skipped):
+                    self._tell(stream, stream.score)
+            self._tell(stream, score)
             stream.score = score
+
+    def _tell(self, stream: _Stream, score: float) -> None:
+        if not stream.closed:
+            try:
+                stream.on_score(score)
+            except Exception as error:  # one call's trouble is not the others'
+                context = {"message": "a voice activity listener failed", "exception": error}
+                self._loop.call_exception_handler(context)

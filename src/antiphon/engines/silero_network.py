@@ -33,6 +33,8 @@ _SOUND = CONTEXT + FRAME
 _REFLECTED = 64
 _SPECTRA, _WINDOW, _HOP = 4, 256, 128
 _BINS = _WINDOW // 2 + 1
+_WIDTH = 128
+"""Channels of the first convolution."""
 
 
 class SileroNetwork:
@@ -50,18 +52,19 @@ class SileroNetwork:
             raise EngineError(f"Silero VAD cannot be loaded from {path}: {error}", retryable=False) from None
 
     def _take(self, weights: dict[str, Floats]) -> None:
-        width, bins = weights["model.stft.forward_basis_buffer"].shape[2], _BINS
+        width = weights["model.stft.forward_basis_buffer"].shape[2]
         if width != _WINDOW:
             raise ValueError(f"its windows have {width} samples, not {_WINDOW}")
-        # The table's cosine of frequency 0 is the window by itself.
-        self._window = weights["model.stft.forward_basis_buffer"][0, 0]
+        # The table's cosine of frequency 0 is the window by itself. Times the root of its length, which "ortho" divides
+        # by: without a norm numpy transforms in double precision, for twice the time.
+        self._window = weights["model.stft.forward_basis_buffer"][0, 0] * np.float32(_WINDOW**0.5)
         # What falls on the padding is left out: the third convolution sees no left neighbour, the fourth none at all.
         self._kernels = [
             _kernel(weights[f"model.encoder.{number}.reparam_conv.weight"][:, :, taps])
             for number, taps in enumerate((slice(0, 3), slice(0, 3), slice(1, 3), slice(1, 2)))
         ]
         self._biases = [weights[f"model.encoder.{number}.reparam_conv.bias"] for number in range(4)]
-        if self._kernels[0].shape[0] != 3 * bins:
+        if self._kernels[0].shape != (3 * _BINS, _WIDTH):
             raise ValueError(f"its first convolution is of shape {self._kernels[0].shape}")
         rnn = "model.decoder.rnn"
         joined = np.concatenate([weights[f"{rnn}.weight_ih"], weights[f"{rnn}.weight_hh"]], axis=1)
@@ -70,19 +73,23 @@ class SileroNetwork:
         self._sum = weights["model.decoder.decoder.2.weight"][0, :, 0]
         self._sum_bias = weights["model.decoder.decoder.2.bias"]
 
-    def run(self, sound: Floats, state: Floats) -> tuple[Floats, Floats]:
-        """``sound [B, 64 + 512]``, full scale 1, and ``state [B, 2, 128]``, to scores ``[B]`` and the next state."""
-        batch = len(sound)
-        seen = self._encoded(self._spectra(sound), batch)
-        together = np.concatenate((seen, state[:, 0]), axis=1)
-        gates = together @ self._gates
+    def run(self, sound: Floats, state: Floats, workspace: Workspace | None = None) -> tuple[Floats, Floats]:
+        """``sound [B, 64 + 512]``, full scale 1, and ``state [B, 2, 128]``, to scores ``[B]`` and the next state.
+
+        ``workspace`` has room for B; it is used by one thread at a time.
+        """
+        work = (workspace or Workspace(len(sound))).part(len(sound))
+        self._hear(sound, work)
+        self._see(work)
+        work.together[:, STATE:] = state[:, 0]
+        gates = np.matmul(work.together, self._gates, out=work.gates)
         gates += self._gates_bias
         admit, forget = gates[:, :STATE], gates[:, STATE : 2 * STATE]
         fresh, show = gates[:, 2 * STATE : 3 * STATE], gates[:, 3 * STATE :]
         _sigmoid(gates[:, : 2 * STATE])
         np.tanh(fresh, out=fresh)
         _sigmoid(show)
-        following = np.empty((batch, 2, STATE), np.float32)
+        following = np.empty((len(sound), 2, STATE), np.float32)
         shown, kept = following[:, 0], following[:, 1]
         np.multiply(forget, state[:, 1], out=kept)
         fresh *= admit
@@ -94,31 +101,63 @@ class SileroNetwork:
         _sigmoid(scores)
         return scores, following
 
-    def _spectra(self, sound: Floats) -> Floats:
-        """``[B, 576]`` to magnitudes ``[B, 1 + 4 + 1, 129]``, zeros before the first and after the last."""
-        batch = len(sound)
-        whole = np.empty((batch, _SOUND + _REFLECTED), np.float32)
-        whole[:, :_SOUND] = sound
-        whole[:, _SOUND:] = sound[:, _SOUND - 2 : _SOUND - 2 - _REFLECTED : -1]
-        windows = _rows(whole, _SPECTRA, _WINDOW, _HOP)
-        magnitudes = np.zeros((batch, _SPECTRA + 2, _BINS), np.float32)
-        np.abs(np.fft.rfft(windows * self._window), out=magnitudes[:, 1:-1])
-        return magnitudes
+    def _hear(self, sound: Floats, work: Workspace) -> None:
+        """The magnitudes of four spectra."""
+        work.sound[:, :_SOUND] = sound
+        work.sound[:, _SOUND:] = sound[:, _SOUND - 2 : _SOUND - 2 - _REFLECTED : -1]
+        np.multiply(work.windows, self._window, out=work.windowed)
+        np.abs(np.fft.rfft(work.windowed, norm="ortho", out=work.spectra), out=work.magnitudes[:, 1:-1])
 
-    def _encoded(self, spectra: Floats, batch: int) -> Floats:
-        """``[B, 6, 129]`` to ``[B, 128]``."""
-        first = np.zeros((batch, _SPECTRA + 2, self._kernels[0].shape[1]), np.float32)
-        windows = _rows(spectra, _SPECTRA, 3 * _BINS, _BINS).reshape(batch * _SPECTRA, -1)
-        summed = windows @ self._kernels[0]
-        summed += self._biases[0]
-        np.maximum(summed.reshape(batch, _SPECTRA, -1), 0, out=first[:, 1:-1])
-        width = first.shape[2]
-        seen = _rows(first, 2, 3 * width, 2 * width).reshape(batch * 2, -1)  # every second of the four
-        for number in (1, 2, 3):
-            seen = seen.reshape(batch * 2 if number == 1 else batch, -1) @ self._kernels[number]
-            seen += self._biases[number]
+    def _see(self, work: Workspace) -> None:
+        """Four convolutions; what the last has seen is the first half of ``work.together``."""
+        batch = len(work.sound)
+        work.columns_1[...] = work.neighbours_1
+        seen = np.matmul(work.columns_1.reshape(batch * _SPECTRA, -1), self._kernels[0], out=work.seen_1)
+        seen += self._biases[0]
+        np.maximum(seen.reshape(batch, _SPECTRA, -1), 0, out=work.padded[:, 1:-1])
+        work.columns_2[...] = work.neighbours_2
+        seen = work.columns_2.reshape(batch * 2, -1)
+        outs = (work.seen_2, work.seen_3, work.together[:, :STATE])
+        for kernel, bias, out in zip(self._kernels[1:], self._biases[1:], outs, strict=True):
+            seen = np.matmul(seen if out is work.seen_2 else seen.reshape(batch, -1), kernel, out=out)
+            seen += bias
             np.maximum(seen, 0, out=seen)
-        return seen
+
+
+class Workspace:
+    """What a run of up to ``batch`` frames needs in between, kept from run to run; the padding in it stays zero."""
+
+    def __init__(self, batch: int) -> None:
+        def room(*shape: int) -> Floats:
+            return np.zeros(shape, np.float32)
+
+        self.sound = room(batch, _SOUND + _REFLECTED)
+        self.windows = _overlapping(self.sound, _SPECTRA, _WINDOW, _HOP)
+        self.windowed = room(batch, _SPECTRA, _WINDOW)
+        self.spectra: Any = np.zeros((batch, _SPECTRA, _BINS), np.complex64)
+        self.magnitudes = room(batch, 1 + _SPECTRA + 1, _BINS)
+        self.neighbours_1 = _overlapping(self.magnitudes, _SPECTRA, 3 * _BINS, _BINS)
+        self.columns_1 = room(batch, _SPECTRA, 3 * _BINS)
+        self.seen_1 = room(batch * _SPECTRA, _WIDTH)
+        self.padded = room(batch, 1 + _SPECTRA + 1, _WIDTH)
+        self.neighbours_2 = _overlapping(self.padded, 2, 3 * _WIDTH, 2 * _WIDTH)  # every second of the four
+        self.columns_2 = room(batch, 2, 3 * _WIDTH)
+        self.seen_2 = room(batch * 2, _WIDTH // 2)
+        self.seen_3 = room(batch, _WIDTH // 2)
+        self.together = room(batch, 2 * STATE)
+        self.gates = room(batch, 4 * STATE)
+        self._batch = batch
+        self._parts: dict[int, Workspace] = {batch: self}
+
+    def part(self, batch: int) -> Workspace:
+        """The same memory, as wide as ``batch``."""
+        found = self._parts.get(batch)
+        if found is None:
+            found = self._parts[batch] = object.__new__(Workspace)
+            for name, room in vars(self).items():
+                if isinstance(room, np.ndarray):
+                    setattr(found, name, room[: len(room) // self._batch * batch])
+        return found
 
 
 def _kernel(weights: Floats) -> Floats:
@@ -126,7 +165,7 @@ def _kernel(weights: Floats) -> Floats:
     return np.ascontiguousarray(weights.transpose(2, 1, 0).reshape(-1, weights.shape[0]))
 
 
-def _rows(values: Floats, rows: int, width: int, step: int) -> Floats:
+def _overlapping(values: Floats, rows: int, width: int, step: int) -> Floats:
     """Of each entry of ``values``, ``rows`` overlapping windows of ``width``, each ``step`` after the one before."""
     size = values.itemsize
     return as_strided(values, (len(values), rows, width), (values.strides[0], step * size, size))
