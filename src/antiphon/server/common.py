@@ -62,8 +62,10 @@ def parse_id(text: str, what: str) -> str:
 
 
 async def find_call(serving: Services, call_id: str) -> CallRecord:
-    """The call. Raises ``NotFound``."""
-    record = await serving.store.calls.get(parse_id(call_id, "call"))
+    """The call; what has happened in it by now is on record then. Raises ``NotFound``."""
+    known = parse_id(call_id, "call")
+    await serving.switchboard.settle(known)
+    record = await serving.store.calls.get(known)
     if record is None:
         raise NotFound(f"there is no call {call_id}")
     return record

@@ -17,7 +17,7 @@ from antiphon.audio.recording import RecordingWriter
 from antiphon.call.ends import EndReason
 from antiphon.call.settings import ThreadSettings, TurnSettings
 from antiphon.engines.registry import Engines
-from antiphon.errors import InvalidRequest, JoinRefused, NotFound, Overloaded, WrongState
+from antiphon.errors import InvalidRequest, JoinRefused, NotFound, Overloaded, StoreError, WrongState
 from antiphon.media.gathering import Gathering
 from antiphon.media.protocol import Medium
 from antiphon.session.assembly import engines_of, settings_of
@@ -42,6 +42,7 @@ from antiphon.wire.medium import ServerWebSocketMedium
 from antiphon.wire.outgoing import WEBSOCKET_DEFAULTS
 
 FLUSH_PATIENCE_S = 5.0
+SETTLE_PATIENCE_S = 1.0
 SHUTDOWN_PATIENCE_S = 5.0
 
 _REFUSALS = {
@@ -309,6 +310,11 @@ class Switchboard:
         if session is None:
             raise WrongState("the call is not live")
         session.receive(message)
+
+    async def settle(self, call_id: str) -> None:
+        """Return when what has happened in the call is on record; where that takes too long, without."""
+        with contextlib.suppress(TimeoutError, StoreError):
+            await asyncio.wait_for(self._ledger.flush(call_id), SETTLE_PATIENCE_S)
 
     async def delete(self, call_id: str) -> None:
         """Remove an ended call and its recording. Raises NotFound; WrongState while it waits or runs."""
