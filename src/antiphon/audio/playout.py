@@ -9,7 +9,6 @@ Pure: time is an argument (seconds of any monotonic clock, never running backwar
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import floor
 from typing import Final
 
 from antiphon.audio.pcm import BYTES_PER_SAMPLE, Samples, bytes_from_samples
@@ -50,7 +49,8 @@ class _ClientClock:
     def unplayed(self, now: float) -> int:
         if self._began is None:
             return 0
-        return max(self._sent - max(floor((now - self._began) * self._rate), 0), 0)
+        played = int((now - self._began) * self._rate)  # rounded down: time does not run backwards
+        return self._sent - played if played < self._sent else 0
 
     def send(self, samples: int, now: float) -> None:
         if self._began is None or self.starved(now) > 0:
@@ -113,12 +113,14 @@ class Playout:
     def due(self, now: float) -> list[bytes]:
         """The frames (s16le) to send now. They count as sent at ``now``."""
         frames: list[bytes] = []
+        if not self._held:
+            return frames
         unplayed = self._client.unplayed(now)
         while (size := self._next_frame()) and unplayed + size <= self.lead_samples:
-            if self._sent and self._client.starved(now) >= 1:
+            if self._sent and not unplayed and self._client.starved(now) >= 1:
                 self.underruns += 1
             self._client.send(size, now)
-            frames.append(bytes(self._held[: size * BYTES_PER_SAMPLE]))
+            frames.append(bytes(memoryview(self._held)[: size * BYTES_PER_SAMPLE]))
             del self._held[: size * BYTES_PER_SAMPLE]
             self._sent += size
             self._frames += 1
@@ -164,7 +166,7 @@ class Playout:
 
     def done(self, now: float) -> bool:
         """True when the reply is finished and was heard to its end. Never of a cleared one."""
-        return self.finished_sending and self.position(now) == self._sent
+        return self._finished and self.finished_sending and self.position(now) == self._sent
 
     def clear(self, now: float) -> Cleared:
         """Stop the reply: nothing of it is due any more, and what the client has not heard it is to drop.
@@ -180,6 +182,7 @@ class Playout:
     def _next_frame(self) -> int:
         """Samples of the frame that is next, 0 if it is not whole yet."""
         size = (self._frames + 1) * self.rate // FRAMES_PER_SECOND - self._sent
-        if self.held >= size:
+        held = len(self._held) // BYTES_PER_SAMPLE
+        if held >= size:
             return size
-        return self.held if self._finished else 0
+        return held if self._finished else 0

@@ -10,8 +10,8 @@ try:
 except ImportError:  # where it comes without its part in C
     from websockets.utils import apply_mask
 
-BINARY = 2
-"""An opcode."""
+TEXT, BINARY = 1, 2
+"""Opcodes."""
 
 AUDIO = 0x82
 """First byte of a whole message of binary data: FIN, no extension, opcode 2."""
@@ -23,8 +23,10 @@ _CONTROL = 0x08
 
 def audio_of(data: bytes) -> list[bytes]:
     """The payloads, where ``data`` is masked frames of whole binary messages under 64 kB, and nothing else; or none."""
-    payloads: list[bytes] = []
     place, end = 0, len(data)
+    if end > 8 and data[0] == AUDIO and data[1] == _MASKED | _TWO_BYTES and data[2] << 8 | data[3] == end - 8:
+        return [apply_mask(data[8:], data[4:8])]  # nearly always
+    payloads: list[bytes] = []
     while place < end:
         if end - place < 6 or data[place] != AUDIO or not data[place + 1] & _MASKED:
             return []
@@ -57,13 +59,13 @@ class Boundaries:
         self._head = bytearray()
         self._left = 0
         self._amid_message = False
-        self.lost = False
-        """No longer followed: what came cannot be told apart."""
-
-    @property
-    def between(self) -> bool:
+        self._lost = False
+        self.between = True
         """All that came are whole messages."""
-        return not (self._left or self._head or self._amid_message or self.lost)
+
+    def lose(self) -> None:
+        """Follow it no longer: what came cannot be told apart."""
+        self._lost, self.between = True, False
 
     def follow(self, data: bytes | memoryview) -> None:
         """What comes next."""
@@ -78,6 +80,7 @@ class Boundaries:
             place += 1
             if len(self._head) >= 2 and len(self._head) == self._head_length():
                 self._begin()
+        self.between = not (self._left or self._head or self._amid_message or self._lost)
 
     def _head_length(self) -> int:
         length = self._head[1] & _LENGTH

@@ -18,7 +18,7 @@ from websockets.protocol import State
 
 from antiphon.errors import PortInUse, SetupError
 from antiphon.media.gathering import Gathering
-from antiphon.server.frames import BINARY, Boundaries, audio_of, frame
+from antiphon.server.frames import BINARY, TEXT, Boundaries, audio_of, frame
 
 SEND_BUFFER_BYTES = 64 * 1024
 """Of the kernel, a connection (Linux doubles it). Its own idea hides 4 MB, 42 s of audio, from us."""
@@ -157,8 +157,9 @@ class CallSocket(WebSocketsSansIOProtocol):
 
     def _take_audio(self, data: bytes, on_audio: Callable[[bytes], None]) -> bool:
         """Hand over what is audio and nothing else, as most of what comes is: no parser, no task."""
-        idle = not self._unparsed and self.queue.empty() and self._boundaries.between
-        if not idle or self.conn.state is not State.OPEN or len(data) > PARSED_AT_ONCE_BYTES:
+        if self._unparsed or not self._boundaries.between or not self.queue.empty():
+            return False
+        if self.conn.state is not State.OPEN or len(data) > PARSED_AT_ONCE_BYTES:
             return False
         frames = audio_of(data)
         for audio in frames:
@@ -167,11 +168,18 @@ class CallSocket(WebSocketsSansIOProtocol):
 
     def write(self, data: bytes) -> bool:
         """Send a binary message now. False: it has to wait its turn (``send``), or nothing can be sent any more."""
+        return self._write(BINARY, data)
+
+    def write_text(self, text: str) -> bool:
+        """The same for a text message."""
+        return self._write(TEXT, text.encode())
+
+    def _write(self, opcode: int, payload: bytes) -> bool:
         if not self.writable.is_set() or self.close_sent or self.conn.state is not State.OPEN:
             return False
         if self.transport.is_closing() or not self.handshake_complete:
             return False
-        self.transport.write(frame(BINARY, data))
+        self.transport.write(frame(opcode, payload))
         return True
 
     async def run_asgi(self) -> None:
@@ -200,7 +208,7 @@ class CallSocket(WebSocketsSansIOProtocol):
         if asked:
             self._boundaries.follow(piece)
         elif self.handshake_initiated and not bytes(piece).endswith(b"\r\n\r\n"):
-            self._boundaries.lost = True  # the client did not wait for our answer
+            self._boundaries.lose()  # the client did not wait for our answer
         if self.transport.is_closing():
             self._unparsed = memoryview(b"")
         elif self._unparsed:
@@ -218,7 +226,7 @@ class CallSocket(WebSocketsSansIOProtocol):
         if self.queue.empty():
             if self._unparsed:
                 self._parse_soon()
-            elif self.read_paused:
+            else:  # also where only the pieces of the request had paused it
                 self._resume()
         return message
 
