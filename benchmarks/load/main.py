@@ -139,9 +139,9 @@ async def _server(kind: str, place: Place, python: Path | None, runs: list[Figur
         yield server
 
 
-def _activity_alone(options: argparse.Namespace) -> dict[str, float]:
+def _activity_alone(options: argparse.Namespace) -> dict[str, dict[str, float]]:
     command = [sys.executable, "-m", "load.activity", str(options.server_core)]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     printed = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
-    costs: dict[str, float] = json.loads(printed)
+    costs: dict[str, dict[str, float]] = json.loads(printed)
     return costs

@@ -50,7 +50,9 @@ def line(figures: Figures) -> str:
     return text
 
 
-def tables(runs: Sequence[Figures], alone: Mapping[str, float] | None, delays: Delays, console: Console) -> None:
+def tables(
+    runs: Sequence[Figures], alone: Mapping[str, Mapping[str, float]] | None, delays: Delays, console: Console
+) -> None:
     """All runs side by side, the floor, and the ratios."""
     table = Table(title="Calls at once, a core each for the server and for the load", title_justify="left")
     table.add_column("ms, where nothing else is said", no_wrap=True)
@@ -100,7 +102,9 @@ def ratios(runs: Sequence[Figures]) -> list[str]:
     return texts
 
 
-def write(runs: Sequence[Figures], alone: Mapping[str, float] | None, options: Mapping[str, Any], out: Path) -> None:
+def write(
+    runs: Sequence[Figures], alone: Mapping[str, Mapping[str, float]] | None, options: Mapping[str, Any], out: Path
+) -> None:
     """``figures.json`` and the plots."""
     out.mkdir(parents=True, exist_ok=True)
     given = {name: value if isinstance(value, int | float | list) else str(value) for name, value in options.items()}
@@ -110,15 +114,18 @@ def write(runs: Sequence[Figures], alone: Mapping[str, float] | None, options: M
         (out / f"{name}.svg").write_text(picture)
 
 
-def _floor(runs: Sequence[Figures], alone: Mapping[str, float] | None) -> list[str]:
+def _floor(runs: Sequence[Figures], alone: Mapping[str, Mapping[str, float]] | None) -> list[str]:
     if alone is None:
         return []
-    texts = ["voice activity alone, ms per call-second, by calls scored at a time: "]
-    texts[0] += ", ".join(f"{batch}: {cost:.2f}" for batch, cost in alone.items())
+    texts = []
+    for who in next(iter(alone.values())):
+        costs = ", ".join(f"{batch}: {cost[who]:.2f}" for batch, cost in alone.items())
+        texts.append(f"voice activity alone ({who}), ms per call-second, by calls scored at a time: {costs}")
     echoes = [run for run in runs if run["server"] == "echo"]
     costs = ", ".join(f"{run['calls']} calls: {run['cpu_ms_per_call_second']:.2f}" for run in echoes)
     texts.append(f"a bare echo server, as many frames in and out, ms per call-second: {costs}")
-    floors = {run["calls"]: run["cpu_ms_per_call_second"] + min(alone.values()) for run in echoes}
+    cheapest = min(cost for by_whom in alone.values() for cost in by_whom.values())
+    floors = {run["calls"]: run["cpu_ms_per_call_second"] + cheapest for run in echoes}
     for run in runs:
         if run["server"] == "antiphon" and run["calls"] in floors:
             floor, cost = floors[run["calls"]], run["cpu_ms_per_call_second"]
