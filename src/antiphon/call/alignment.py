@@ -59,11 +59,27 @@ class Alignment:
 
     rate: int
     clauses: list[Clause] = field(default_factory=list)
+    total: int = 0
+    """Samples made so far."""
+    unended: int = 0
+    """Clauses of which more sound is to come."""
 
-    @property
-    def total(self) -> int:
-        """Samples made so far."""
-        return sum(clause.samples for clause in self.clauses)
+    def add(self, clause: Clause) -> None:
+        """The next clause."""
+        self.clauses.append(clause)
+        self.total += clause.samples
+        self.unended += not clause.ended
+
+    def made(self, clause: int, samples: int, voiced: int | None, ended: bool) -> None:
+        """``clause`` has ``samples`` of sound by now. Sound never shrinks and never grows after its end."""
+        if clause >= len(self.clauses) or self.clauses[clause].ended:
+            return
+        part = self.clauses[clause]
+        before, part.samples = part.samples, max(part.samples, samples)
+        part.voiced = part.samples if voiced is None else min(voiced, part.samples)
+        part.ended = ended
+        self.total += part.samples - before
+        self.unended -= ended
 
     def end_at(self, clause: int) -> None:
         """No more sound comes: ``clause`` keeps the words that were made whole, those after it are left out."""
@@ -75,6 +91,8 @@ class Alignment:
             del broken.word_ends[words:], broken.weights[words:]
             broken.text = replace(broken.text, end=end)
             broken.ended = True
+        self.total = sum(kept.samples for kept in self.clauses)
+        self.unended = sum(not kept.ended for kept in self.clauses)
 
     def heard_characters(self, position: int) -> int:
         """Length of the prefix of the reply's text whose words have been played to their end at ``position``."""

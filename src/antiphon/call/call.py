@@ -29,6 +29,9 @@ from antiphon.call.threads import Threads
 
 MEDIA_IDLE_AT_LEAST_S = 10.0
 
+_OF_A_REPLY = (ev.PlayoutAdvanced, ev.SpeechMade, ev.TextGenerated)
+"""Events that come many times for each reply."""
+
 _STILL_TAKEN = (ev.Transcribed, ev.TranscriptionFailed, ev.PlayoutStopped)
 """Events that are of interest while a call is ending: what was said before."""
 
@@ -105,20 +108,33 @@ class Call:
         self._out.clear()
         return taken
 
-    def receive(self, event: ev.Event) -> None:
-        """Take one fact in."""
-        if self._talk.ended:
-            return
+    def receive(self, event: ev.Event) -> bool:
+        """Take one fact in. ``False``: nothing has become possible by it, and ``deadline`` need not be asked for anew.
+
+        Nearly all are of that kind: a frame of the caller's audio thirty times a second, and each word of a reply, each
+        piece of its sound, each report of how much was heard. A deadline that they move is later by them, but for that
+        of the caller's turn: a gap between packets counts for less with each frame, and it need not be that exact.
+        """
+        talk = self._talk
+        if talk.ended:
+            return False
         if isinstance(event, ev.Joined):
             self._join(event.at)
-        elif self._talk.joined_at is None:
-            return
+        elif talk.joined_at is None:
+            return False
         elif isinstance(event, ev.SpeechScored):
-            if self._talk.ending or not self._caller.hear(event):
-                return  # thirty times a second, and nothing has become possible by it
-        elif not self._talk.ending or isinstance(event, _STILL_TAKEN):
+            if talk.ending or not self._caller.hear(event):
+                return False
+        elif talk.ending and not isinstance(event, _STILL_TAKEN):
+            pass
+        elif isinstance(event, _OF_A_REPLY):
+            self._move_reply(event)
+            if talk.passes(event.at):
+                return False
+        else:
             self._dispatch(event)
         self._advance(event.at)
+        return True
 
     def tick(self, now: float) -> None:
         """Let time pass."""
@@ -192,30 +208,43 @@ class Call:
                 if thread is not None:
                     _take_aside(thread, event)
 
+    def _move_reply(self, event: ev.PlayoutAdvanced | ev.SpeechMade | ev.TextGenerated) -> None:
+        """There are more words of a reply, there is more sound of it, or more of it was heard."""
+        floor, at = self._talk.floor, event.at
+        if isinstance(event, ev.TextGenerated):
+            reply = floor.find_written(event.reply)
+            if reply is not None:
+                floor.write(at, reply, event.delta)
+            elif (held := self._talk.resumption.find(event.reply)) is not None:
+                held.write(at, event.delta)
+            return
+        reply = floor.find(event.reply)
+        if reply is None:
+            return
+        if isinstance(event, ev.SpeechMade):
+            floor.made(reply, event)
+            return
+        if event.position > reply.position:  # sound that has run out is no sign of life
+            reply.alive_at = at
+        reply.advance(at, event.position)
+        self._out += reply.hurry()
+
     def _dispatch_reply(self, event: ev.Event) -> None:
         match event:
             case ev.PlayoutStopped(at=at, reply=number, position=position, unplayed=unplayed):
                 self._talk.reply_closed(at, self._talk.floor.stopped(at, number, position, unplayed))
                 return
-            case (
-                ev.TextGenerated()
-                | ev.GenerationEnded()
-                | ev.GenerationFailed()
-                | ev.GenerationAlive()
-                | ev.ToolRequested()
-            ):
+            case ev.GenerationEnded() | ev.GenerationFailed() | ev.GenerationAlive() | ev.ToolRequested():
                 reply = self._talk.floor.find_written(event.reply)
                 if reply is None and (held := self._talk.resumption.find(event.reply)) is not None:
                     self._write_held(held, event)
-            case ev.SpeechMade() | ev.SpeakingFailed() | ev.PlayoutAdvanced():
+            case ev.SpeakingFailed():
                 reply = self._talk.floor.find(event.reply)
             case _:
                 return
         if reply is None:
             return
         match event:
-            case ev.TextGenerated(at=at, delta=delta):
-                self._talk.floor.write(at, reply, delta)
             case ev.GenerationAlive(at=at):
                 reply.alive_at = at
             case ev.GenerationEnded(at=at):
@@ -233,22 +262,13 @@ class Call:
                     self._talk.tools.request(at, reply.number, request)
                 else:
                     reply.wants.append(request)
-            case ev.SpeechMade():
-                self._talk.floor.made(reply, event)
             case ev.SpeakingFailed(clause=clause, reason=reason):
                 self._talk.log(Severity.ERROR, "speaking_failed", reason)
                 self._out += reply.abandon_from(clause)
-            case ev.PlayoutAdvanced(at=at, position=position):
-                if position > reply.position:  # sound that has run out is no sign of life
-                    reply.alive_at = at
-                reply.advance(at, position)
-                self._out += reply.hurry()
 
     def _write_held(self, held: Held, event: ev.Event) -> None:
         """The model goes on with a reply that the caller may have stopped for nothing."""
         match event:
-            case ev.TextGenerated(at=at, delta=delta):
-                held.write(at, delta)
             case ev.ToolRequested(request=request):
                 held.wants.append(request)
             case ev.GenerationEnded():

@@ -41,13 +41,15 @@ class Caller:
 
     def hear(self, event: ev.SpeechScored) -> bool:
         """One scored frame of the caller's audio. False: nothing follows from it, as from most."""
-        self.audio_at = event.at
-        self._talk.floor.audio_s = event.audio_s
-        facts = self._talk.turn.hear(event.at, event.audio_s, event.probability)
-        interrupts = self._overlap.hear(event, self._talk.floor.reply, self._talk.turn)
+        at, turn, floor = event.at, self._talk.turn, self._talk.floor
+        self.audio_at = at
+        floor.audio_s = event.audio_s
+        facts = turn.hear(at, event.audio_s, event.probability)
+        interrupts = self._overlap.hear(event, floor.reply, turn)
         if interrupts:
-            self._talk.interrupt(event.at, "voice", self._overlap.speech_s)
-        self.take_facts(event.at, facts)
+            self._talk.interrupt(at, "voice", self._overlap.speech_s)
+        if facts:
+            self.take_facts(at, facts)
         return interrupts or bool(facts)
 
     def take_facts(self, at: float, facts: Iterable[TurnFact]) -> None:

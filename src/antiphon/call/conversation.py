@@ -26,10 +26,29 @@ MOST_ROUNDS = 8
 class Conversation(Turns):
     """One call's machines, brought together."""
 
-    def advance(self, at: float) -> None:
-        """Do what has become possible, until nothing more is."""
+    def passes(self, at: float) -> bool:
+        """Words, sound or playout of a reply came on, and nothing else did: whether that makes nothing possible.
+
+        If so, this has done all that ``advance`` would do, and no deadline is earlier than before. A greeting is due by
+        the clock, whatever comes.
+        """
+        if self.agenda.greeting_due is not None or not self.floor.unmoved:
+            return False
+        self._keep_time(at)
+        self._watch(at)
+        return True
+
+    def _keep_time(self, at: float) -> None:
         self.last_at = at
         self.tools.audio_s = self.floor.audio_s
+
+    def _watch(self, at: float) -> None:
+        wait = wait_of(at, self.floor, self.tools, self.hearing, self.agenda, caller_speaks=self.caller_speaks)
+        self.watchdog.watch(at, wait)
+
+    def advance(self, at: float) -> None:
+        """Do what has become possible, until nothing more is."""
+        self._keep_time(at)
         self.go_on_after_stop()
         while not self.ended:
             self.floor.show()
@@ -57,8 +76,7 @@ class Conversation(Turns):
             self.silence.quiet(at)
         else:
             self.silence.busy()
-        wait = wait_of(at, self.floor, self.tools, self.hearing, self.agenda, caller_speaks=self.caller_speaks)
-        self.watchdog.watch(at, wait)
+        self._watch(at)
 
     def _take_floor(self, at: float) -> bool:
         """Begin the next reply, or the end, if the floor is free and one is wanted."""

@@ -129,6 +129,8 @@ class CallerTurn:
         self._turns = turns
         self._judged = judged
         self._read = read
+        self._pause_s = min(turns.speculation_delay_s, vad.turn_endpoint_delay_s)
+        self._shortest_s = max(vad.minimum_turn_s, SHORTEST_UTTERANCE_S)
         self.activation = Activation(vad, FRAME_S)
         self.phase = Phase.QUIET
         self.utterance = 0
@@ -163,33 +165,38 @@ class CallerTurn:
         return self._scored_at + self._grace_s + max(0.0, self._needed_silence_s() - self._silence_s)
 
     @property
-    def _pause_s(self) -> float:
-        return min(self._turns.speculation_delay_s, self._vad.turn_endpoint_delay_s)
-
-    @property
     def _grace_s(self) -> float:
         return SHORTEST_GRACE_S + 2 * self._gap_s
 
     def hear(self, at: float, audio_s: float, probability: float) -> list[TurnFact]:
         """One scored frame, ending at ``audio_s``."""
         if self._scored_at is not None:
-            gap = at - self._scored_at
-            # Who sends a second at a time is silent for a second after it.
-            self._burst_s = self._burst_s + FRAME_S if gap < FRAME_S / 2 else 0.0
-            self._gap_s = max(self._gap_s * 0.99, gap if gap <= LONGEST_GAP_S else 0.0, self._burst_s)
+            self._note_gap(at - self._scored_at)
         self._scored_at = at
-        self.activation.hear(probability)
-        quiet = probability < self.activation.clear
+        activation = self.activation
+        activation.hear(probability)
+        speech = probability >= activation.threshold
+        if not speech and self.phase is Phase.QUIET:
+            return []  # as with most frames: how long it has been quiet counts from the next speech on
+        quiet = not speech or probability < activation.clear
         self._quiet_s = self._quiet_s + FRAME_S if quiet else 0.0
-        if probability >= self.activation.threshold:
-            facts = self._speech(at, audio_s, quiet)
-        else:
-            facts = self._silence()
+        facts = self._speech(at, audio_s, quiet) if speech else self._silence()
         if self.phase is Phase.SPEAKING and self._quiet_s >= self._pause_s - _TOLERANCE_S:
             facts += self._pause(self._silence_s)
         if self.phase is Phase.PAUSING:
             facts += self._end_if_due(self._still_s)
-        return facts + self._look_at_length(audio_s)
+        if self.phase is Phase.SPEAKING and self.confirmed:
+            facts += self._look_at_length(audio_s)
+        return facts
+
+    def _note_gap(self, gap_s: float) -> None:
+        """Time between the last two frames: how long this client leaves between its packets."""
+        # Who sends a second at a time is silent for a second after it.
+        self._burst_s = self._burst_s + FRAME_S if gap_s < FRAME_S / 2 else 0.0
+        longest_s = self._gap_s * 0.99
+        if longest_s < gap_s <= LONGEST_GAP_S:
+            longest_s = gap_s
+        self._gap_s = longest_s if longest_s > self._burst_s else self._burst_s
 
     def judge(self, utterance: int, revision: int, probability: float | None) -> list[TurnFact]:
         """The end-of-turn model's opinion has come (``None``: it has none)."""
@@ -244,8 +251,6 @@ class CallerTurn:
 
     def _look_at_length(self, audio_s: float) -> list[TurnFact]:
         """Speech that has no pause: are there words in it? And sooner or later it is answered."""
-        if not self.confirmed or self.phase is not Phase.SPEAKING:
-            return []
         facts: list[TurnFact] = []
         too_long = audio_s - self._unbroken_s >= LONGEST_TURN_S
         if too_long or audio_s - self._checked_s >= (NOISY_CHECK_S if self.activation.noisy else CHECK_S):
@@ -285,7 +290,7 @@ class CallerTurn:
         return facts
 
     def _long_enough(self) -> bool:
-        return self._speech_s >= max(self._vad.minimum_turn_s, SHORTEST_UTTERANCE_S) - _TOLERANCE_S
+        return self._speech_s >= self._shortest_s - _TOLERANCE_S
 
     def _silence(self) -> list[TurnFact]:
         if self.phase is Phase.QUIET:

@@ -218,6 +218,21 @@ class Floor:
             self._out.append(Play(reply.number))
         self._out.append(Emit(_latency_event(reply, at)))
 
+    @property
+    def unmoved(self) -> bool:
+        """Nothing can be done about the reply as it is: it is not to be heard yet, or what was heard of it is shown.
+
+        ``False`` in doubt, as when all the sound there is has been heard: then it may end, or be given up sooner.
+        """
+        reply = self.reply
+        if reply is None:
+            return True  # of a draft nothing is heard
+        if reply.modality is Modality.TEXT:
+            return False
+        if not reply.playing:
+            return not reply.samples and not reply.generated
+        return reply.position < reply.samples and reply.heard_characters <= reply.shown
+
     def show(self) -> None:
         """Bring the transcript up to what was heard."""
         reply = self.reply

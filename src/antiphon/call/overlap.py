@@ -42,9 +42,9 @@ class Overlap:
     def hear(self, event: SpeechScored, reply: Reply | None, turn: CallerTurn) -> bool:
         """One scored frame. True when it is enough to interrupt ``reply``."""
         speech = event.probability >= turn.activation.threshold
-        rising = self._rising
-        risen = not speech and event.rise_db is not None and event.rise_db >= RISE_DB
-        self._rising = min(self._rising + 1, MOST_BACKDATED) if risen else 0
+        rising, rise_db = self._rising, event.rise_db
+        risen = not speech and rise_db is not None and rise_db >= RISE_DB
+        self._rising = min(rising + 1, MOST_BACKDATED) if risen else 0
         if reply is None or not reply.interruptible:
             self._reply = 0
             return False

@@ -120,9 +120,7 @@ class Reply:
     @property
     def complete(self) -> bool:
         """Nothing more will be generated or made into sound."""
-        return self.generated and (
-            self.modality is Modality.TEXT or all(clause.ended for clause in self._alignment.clauses)
-        )
+        return self.generated and (self.modality is Modality.TEXT or not self._alignment.unended)
 
     @property
     def heard(self) -> bool:
@@ -167,7 +165,7 @@ class Reply:
     @property
     def owes_sound(self) -> bool:
         """A clause is being made into sound."""
-        return self.modality is Modality.VOICE and any(not clause.ended for clause in self._alignment.clauses)
+        return self.modality is Modality.VOICE and self._alignment.unended > 0
 
     @property
     def mute(self) -> bool:
@@ -197,12 +195,8 @@ class Reply:
         return actions
 
     def made(self, at: float, clause: int, samples: int, voiced: int | None, ended: bool) -> None:
-        """``clause`` has ``samples`` of sound by now. Sound never shrinks and never grows after its end."""
-        if clause < len(self._alignment.clauses) and not self._alignment.clauses[clause].ended:
-            part = self._alignment.clauses[clause]
-            part.samples = max(part.samples, samples)
-            part.voiced = part.samples if voiced is None else min(voiced, part.samples)
-            part.ended = ended
+        """``clause`` has ``samples`` of sound by now."""
+        self._alignment.made(clause, samples, voiced, ended)
         if self._dry_at is not None and self.samples > self.position:
             self._dry_s += at - self._dry_at
             self._dry_at = None
@@ -223,7 +217,7 @@ class Reply:
         actions: list[Action] = []
         for text in clauses:
             number = len(self._alignment.clauses)
-            self._alignment.clauses.append(Clause.of(text, self.text))
+            self._alignment.add(Clause.of(text, self.text))
             if text.spoken and self.modality is Modality.VOICE:
                 actions.append(Speak(self.number, number, text.spoken))
         return actions

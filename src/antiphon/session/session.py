@@ -187,31 +187,36 @@ class Session:
 
     def _feed(self, event: ev.Event) -> None:
         """Give the core an event and carry out what it wants, one event after the other."""
-        if isinstance(event, ev.PlayoutStopped):
+        if not self._busy:
+            self._work_off(event)
+        elif isinstance(event, ev.PlayoutStopped):
             self._inbox.appendleft(event)
         else:
             self._inbox.append(event)
-        self._work_off()
 
     def _tick(self) -> None:
         self._alarm = None
-        self._work_off(lambda: self._core.tick(self._now()))
+        self._work_off(None)
 
-    def _work_off(self, first: Callable[[], None] | None = None) -> None:
-        """Whoever calls (a timer, a callback of an engine, a task), a mistake in here ends the call."""
-        if self._busy or self._over:
+    def _work_off(self, first: ev.Event | None) -> None:
+        """Give the core ``first`` (``None``: the time), then what comes of it.
+
+        Whoever calls (a timer, a callback of an engine, a task), a mistake in here ends the call.
+        """
+        if self._over:
             return
         self._busy = True
         try:
-            if first is not None:
-                first()
-            moved = self._carry_out()
+            if first is None:
+                self._core.tick(self._now())
+                moved = True
+            else:
+                moved = self._core.receive(first)
+            self._carry_out()
             while self._inbox:
-                event = self._inbox.popleft()
-                self._core.receive(event)
-                # What only counts (silence, samples heard) moves deadlines on, if at all: an early look is harmless.
-                moved = self._carry_out() or not isinstance(event, ev.SpeechScored | ev.PlayoutAdvanced) or moved
-            if moved or first is not None:
+                moved = self._core.receive(self._inbox.popleft()) or moved
+                self._carry_out()
+            if moved:  # else the deadline is later, if anything, and an early look is harmless
                 self._set_alarm()
         except Exception:
             self._break()
@@ -226,12 +231,9 @@ class Session:
         if self._ended is not None and not self._ended.done():
             self._ended.set_result(act.End(EndReason.SYSTEM_ERROR, 1011, "the server failed"))
 
-    def _carry_out(self) -> bool:
-        """Do what the core wants. False where it wants nothing."""
-        actions = self._core.actions()
-        for action in actions:
+    def _carry_out(self) -> None:
+        for action in self._core.actions():
             self._do(action)
-        return bool(actions)
 
     def _set_alarm(self) -> None:
         deadline = self._core.deadline
