@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -76,6 +77,45 @@ async def test_audio_and_messages_keep_their_order() -> None:
         b"\1\0",
         "transcript",
     ]
+
+
+class Line:
+    """The socket under the other one, which takes what comes while it is ``free``."""
+
+    def __init__(self, socket: Socket) -> None:
+        self.on_audio: Callable[[bytes], None] | None = None
+        self.free = True
+        self._socket = socket
+
+    def write(self, data: bytes) -> bool:
+        return self._take({"bytes": data})
+
+    def write_text(self, text: str) -> bool:
+        return self._take({"text": text})
+
+    def _take(self, message: dict[str, Any]) -> bool:
+        if self.free:
+            self._socket.sent.append({"direct": True, **message})
+            self._socket.news.set()
+        return self.free
+
+
+async def test_messages_go_straight_to_the_line_but_not_before_the_event_is_over() -> None:
+    socket = Socket()
+    line = Line(socket)
+    async with ServerWebSocket(socket, 16_000, 16_000, line) as medium:
+        medium.send_message({"number": 1})
+        assert not socket.sent  # what follows from the same event is not on record yet
+        medium.send_audio(b"\2\0")
+        await socket.until_sent(2)
+        line.free = False
+        medium.send_message({"number": 3})
+        await socket.until_sent(3)
+        line.free = True
+        medium.send_audio(b"\4\0")
+    numbers = [m["bytes"][0] if "bytes" in m else json.loads(m["text"])["number"] for m in socket.sent]
+    assert numbers == [1, 2, 3, 4]
+    assert [message.get("direct", False) for message in socket.sent] == [True, True, False, True]
 
 
 async def test_dropping_audio_keeps_messages() -> None:

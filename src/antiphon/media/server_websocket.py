@@ -26,6 +26,9 @@ BREACHES = frozenset({1002, 1003, 1006, 1007, 1009})
 LONGEST_REASON = 123
 """Bytes of a close reason (RFC 6455, section 5.5)."""
 
+_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+"""Made once: ``json.dumps`` makes one for each message that is not written in its default way."""
+
 
 class WebSocket(Protocol):
     """An accepted ASGI WebSocket (Starlette's, for one)."""
@@ -45,6 +48,9 @@ class Direct(Protocol):
 
     def write(self, data: bytes) -> bool:
         """Send audio now; False: it cannot be now, or not any more."""
+
+    def write_text(self, text: str) -> bool:
+        """The same for a message."""
 
 
 class ServerWebSocket:
@@ -100,7 +106,7 @@ class ServerWebSocket:
 
     def send_message(self, message: dict[str, Any]) -> None:
         """Queue one data message."""
-        self._put(json.dumps(message, ensure_ascii=False, separators=(",", ":")))
+        self._put(_json(message))
 
     @property
     def backed_up(self) -> bool:
@@ -133,7 +139,7 @@ class ServerWebSocket:
         if self._gone or self._closed:
             return
         # Audio only: a message may be sent only after all that follows from the same event is on record.
-        if isinstance(item, bytes) and self._idle.is_set() and self._direct is not None and self._direct.write(item):
+        if isinstance(item, bytes) and self._idle.is_set() and self._write(item):
             return
         if self._queued_bytes + len(item) > MOST_QUEUED_BYTES:
             self.drop_audio()
@@ -143,6 +149,12 @@ class ServerWebSocket:
         self._queue.append(item)
         self._idle.clear()
         self._wake.set()
+
+    def _write(self, item: bytes | str) -> bool:
+        """Send it now, past ASGI; False where that cannot be."""
+        if self._direct is None:
+            return False
+        return self._direct.write(item) if isinstance(item, bytes) else self._direct.write_text(item)
 
     def _count(self, item: bytes | str, sign: int) -> None:
         self._queued_bytes += sign * len(item)
@@ -157,8 +169,9 @@ class ServerWebSocket:
                 while self._queue:
                     item = self._queue.popleft()
                     self._count(item, -1)
-                    kind = "bytes" if isinstance(item, bytes) else "text"
-                    await self._websocket.send({"type": "websocket.send", kind: item})
+                    if not self._write(item):
+                        kind = "bytes" if isinstance(item, bytes) else "text"
+                        await self._websocket.send({"type": "websocket.send", kind: item})
                 self._idle.set()
         except asyncio.CancelledError:
             raise
