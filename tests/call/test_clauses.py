@@ -42,6 +42,14 @@ def test_the_first_clause_ends_at_the_first_pause() -> None:
     assert split("Yes. That is how it is.", 8)[0] == "Yes."
 
 
+@pytest.mark.parametrize("mark", [*",;:—–.!?…。！？、，\n", '."', "?”"])
+def test_any_mark_ends_the_first_clause_and_those_of_sentences_the_next(mark: str) -> None:
+    splitter = ClauseSplitter()
+    ended = splitter.push(f"you know{mark} and", 0.0)
+    assert [splitter.text[clause.start : clause.end] for clause in ended] == [f"you know{mark}"]
+    assert bool(splitter.push(f" so{mark} on", 0.0)) == any(sign in ".!?…。！？\n" for sign in mark)
+
+
 def test_even_a_fast_model_does_not_keep_the_caller_waiting_for_a_long_sentence() -> None:
     assert len(split(LONG, 1000)[0].split()) == 12
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from antiphon.call.actions import End
+from antiphon.call.call import Call
 from antiphon.call.ends import EndReason
 from antiphon.call.messages import Role
 from antiphon.call.settings import CallSettings, FirstSpeaker, Greeting
@@ -111,6 +112,20 @@ def test_what_is_made_is_heard_once_and_in_order() -> None:
         for frame in range(scene.speaker.frames(text))
     ]
     assert marks == expected
+
+
+def test_what_makes_nothing_possible_asks_for_no_new_alarm(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[float | None] = []
+    deadline: Callable[[Call], float | None] = vars(Call)["deadline"].fget
+
+    def look(call: Call) -> float | None:
+        looks.append(deadline(call))
+        return looks[-1]
+
+    monkeypatch.setattr(Call, "deadline", property(look))
+    scene = play(one_turn)
+    assert scene.client.messages("transcript")[-1]["text"] == REPLY
+    assert len(looks) < 30, "of 135 frames and 100 reports of words, sound and playout"
 
 
 def test_the_answer_adds_almost_nothing_to_the_endpoint_delay() -> None:

@@ -63,6 +63,10 @@ class Alignment:
     """Samples made so far."""
     unended: int = 0
     """Clauses of which more sound is to come."""
+    _spoken_samples: int = 0
+    """Length of all clauses that are whole, up to where each falls silent; of those with nothing to hear none."""
+    _spoken_weight: int = 0
+    """The same in characters."""
 
     def add(self, clause: Clause) -> None:
         """The next clause."""
@@ -79,7 +83,8 @@ class Alignment:
         part.voiced = part.samples if voiced is None else min(voiced, part.samples)
         part.ended = ended
         self.total += part.samples - before
-        self.unended -= ended
+        if ended:
+            self._count_ended()
 
     def end_at(self, clause: int) -> None:
         """No more sound comes: ``clause`` keeps the words that were made whole, those after it are left out."""
@@ -92,7 +97,13 @@ class Alignment:
             broken.text = replace(broken.text, end=end)
             broken.ended = True
         self.total = sum(kept.samples for kept in self.clauses)
-        self.unended = sum(not kept.ended for kept in self.clauses)
+        self._count_ended()
+
+    def _count_ended(self) -> None:
+        self.unended = sum(not clause.ended for clause in self.clauses)
+        whole = [clause for clause in self.clauses if clause.ended and clause.voiced and clause.weight]
+        self._spoken_samples = sum(clause.voiced for clause in whole)
+        self._spoken_weight = sum(clause.weight for clause in whole)
 
     def heard_characters(self, position: int) -> int:
         """Length of the prefix of the reply's text whose words have been played to their end at ``position``."""
@@ -116,7 +127,6 @@ class Alignment:
 
     def _estimate(self, weight: int) -> int:
         """Samples that ``weight`` characters will take, by the clauses that are whole, else by what is typical."""
-        whole = [clause for clause in self.clauses if clause.ended and clause.voiced and clause.weight]
-        if whole:
-            return weight * sum(clause.voiced for clause in whole) // sum(clause.weight for clause in whole)
+        if self._spoken_weight:
+            return weight * self._spoken_samples // self._spoken_weight
         return int(weight * SECONDS_A_CHARACTER * self.rate)

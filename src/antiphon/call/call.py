@@ -116,13 +116,9 @@ class Call:
         of the caller's turn: a gap between packets counts for less with each frame, and it need not be that exact.
         """
         talk = self._talk
-        if talk.ended:
+        if talk.ended or (talk.joined_at is None and not isinstance(event, ev.Joined)):
             return False
-        if isinstance(event, ev.Joined):
-            self._join(event.at)
-        elif talk.joined_at is None:
-            return False
-        elif isinstance(event, ev.SpeechScored):
+        if isinstance(event, ev.SpeechScored):
             if talk.ending or not self._caller.hear(event):
                 return False
         elif talk.ending and not isinstance(event, _STILL_TAKEN):
@@ -131,6 +127,8 @@ class Call:
             self._move_reply(event)
             if talk.passes(event.at):
                 return False
+        elif isinstance(event, ev.Joined):
+            self._join(event.at)
         else:
             self._dispatch(event)
         self._advance(event.at)

@@ -9,6 +9,7 @@ silent within a sentence. A fast model hence is spoken in sentences, a slow one 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 FIRST_WORDS = 4
@@ -28,6 +29,8 @@ LONG_CLAUSE = 120
 
 _SENTENCE_END = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s)|\n+|[。！？]")
 _PAUSE = re.compile(r"[,;:—–]+[\"'”’)\]]*(?=\s)|[.!?…]+[\"'”’)\]]*(?=\s)|\n+|[。！？、，]")
+_SENTENCE_MARK = re.compile(r"[.!?…\n。！？]")
+_MARK = re.compile(r"[,;:—–.!?…\n。！？、，]")
 _ABBREVIATION = re.compile(r"(?:\b(?:Mr|Mrs|Ms|Dr|Prof|St|vs|etc|e\.g|i\.e|No|Jr|Sr)|\b[A-Z])\.$")
 _LIST_NUMBER = re.compile(r"^\s*\d+\.$")
 _MARKUP = re.compile(r"\*+|`+|^#+\s*|^\s*[-•]\s+|_{2,}|~{2,}", re.MULTILINE)
@@ -97,7 +100,7 @@ class ClauseSplitter:
         rest = self._text[self._cut :]
         if self._count == 0:
             return self._first_cut(rest, at)
-        for match in _SENTENCE_END.finditer(rest):
+        for match in _matches(_SENTENCE_END, _SENTENCE_MARK, rest):
             if _ends_here(rest[: match.end()]):
                 return self._cut + match.end()
         if len(rest) > LONG_CLAUSE:
@@ -108,18 +111,24 @@ class ClauseSplitter:
         return None
 
     def _first_cut(self, rest: str, at: float) -> int | None:
-        for match in _PAUSE.finditer(rest):
+        for match in _matches(_PAUSE, _MARK, rest):
             if not _ends_here(rest[: match.end()]):
                 continue
             sentence = rest[match.start()] in ".!?…\n。！？"
             if sentence or len(_WORD.findall(rest[: match.end()])) >= SHORTEST_CLAUSE:
                 return self._cut + match.end()
-        starts = [match.start() for match in _WORD.finditer(rest)]
         waited_s = at - self._began_at if self._began_at is not None else 0.0
         enough = FIRST_WORDS if waited_s >= FIRST_PATIENCE_S else FIRST_WORDS_AT_MOST
-        if len(starts) > enough:
-            return self._cut + starts[-1]
+        if len(rest.split()) > enough:
+            *_, last = _WORD.finditer(rest)
+            return self._cut + last.start()
         return None
+
+
+def _matches(pattern: re.Pattern[str], begins_with: re.Pattern[str], text: str) -> Iterator[re.Match[str]]:
+    """The matches of ``pattern``, found several times as fast where what each ``begins_with`` is looked for first."""
+    first = begins_with.search(text)
+    return iter(()) if first is None else pattern.finditer(text, first.start())
 
 
 def _ends_here(text: str) -> bool:

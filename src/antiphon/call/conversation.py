@@ -27,7 +27,7 @@ class Conversation(Turns):
     """One call's machines, brought together."""
 
     def passes(self, at: float) -> bool:
-        """Words, sound or playout of a reply came on, and nothing else did: whether that makes nothing possible.
+        """Words, sound or playout of a reply came on, and nothing else: whether no more follows than what is heard.
 
         If so, this has done all that ``advance`` would do, and no deadline is earlier than before. A greeting is due by
         the clock, whatever comes.
@@ -35,6 +35,7 @@ class Conversation(Turns):
         if self.agenda.greeting_due is not None or not self.floor.unmoved:
             return False
         self._keep_time(at)
+        self.floor.show()
         self._watch(at)
         return True
 

@@ -220,7 +220,7 @@ class Floor:
 
     @property
     def unmoved(self) -> bool:
-        """Nothing can be done about the reply as it is: it is not to be heard yet, or what was heard of it is shown.
+        """Nothing can be done about the reply but to ``show`` what was heard of it.
 
         ``False`` in doubt, as when all the sound there is has been heard: then it may end, or be given up sooner.
         """
@@ -231,7 +231,7 @@ class Floor:
             return False
         if not reply.playing:
             return not reply.samples and not reply.generated
-        return reply.position < reply.samples and reply.heard_characters <= reply.shown
+        return reply.position < reply.samples
 
     def show(self) -> None:
         """Bring the transcript up to what was heard."""

@@ -9,7 +9,7 @@ was waited for: it is a mistake to be mended.
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from antiphon.call.agenda import Agenda
 from antiphon.call.floor import Floor
@@ -24,8 +24,7 @@ SLACK_S = 10.0
 """How much longer than the longest of the other patiences it waits: these have the first word."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(NamedTuple):
     """What the agent waits for. As long as ``progress`` changes, something is going on.
 
     ``not_before``: the wait may last until then, whatever the patience; ``patience_s`` ``None``: the usual one.
