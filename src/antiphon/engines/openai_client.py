@@ -139,22 +139,50 @@ async def events(response: aiohttp.ClientResponse) -> AsyncIterator[dict[str, An
     Raises :class:`StreamFailure` for one that tells of a failure, ``ValueError`` for what is none.
     Source: WHATWG HTML, 9.2.6 "Interpreting an event stream", of which only ``data`` matters here.
     """
-    lines: list[str] = []
-    async for raw in response.content:
-        line = raw.rstrip(b"\r\n").decode()
-        if line.startswith("data:"):
-            lines.append(line[6:] if line.startswith("data: ") else line[5:])
-        if line or not lines:
-            continue
-        data, lines = "\n".join(lines), []
-        if data.strip() == _DONE:
-            # Read to its very end, which should be here, the connection serves for the next request.
-            with suppress(TimeoutError):
-                await asyncio.wait_for(response.content.read(), LAST_BYTES_S)
+    parser = _EventParser()
+    async for piece in response.content.iter_any():
+        for data in parser.push(piece):
+            if data.strip() != _DONE:
+                yield _event(data)
+                continue
+            if not response.content.at_eof():
+                # Read to its very end, which should be here, the connection serves for the next request.
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LAST_BYTES_S):
+                        await response.content.read()
             return
-        yield _event(data)
-    if lines and (data := "\n".join(lines)).strip() != _DONE:
+    if (data := parser.finish().strip()) and data != _DONE:
         yield _event(data)  # a server that forgets the last empty line
+
+
+class _EventParser:
+    """Makes the data of events from the bytes of a stream."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._lines: list[str] = []
+
+    def push(self, piece: bytes) -> Iterator[str]:
+        """The data of each event that is whole with ``piece``."""
+        *lines, self._rest = (self._rest + piece).split(b"\n")
+        if len(self._rest) > LONGEST_LINE:
+            raise ValueError("a line without an end")
+        for line in lines:
+            text = line.decode().rstrip("\r")
+            if text:
+                self._add(text)
+            elif self._lines:
+                data, self._lines = "\n".join(self._lines), []
+                yield data
+
+    def finish(self) -> str:
+        """The data of an event that was not ended."""
+        self._add(self._rest.decode())
+        return "\n".join(self._lines)
+
+    def _add(self, line: str) -> None:
+        if line.startswith("data:"):
+            self._lines.append(line[6:] if line.startswith("data: ") else line[5:])
 
 
 def _event(data: str) -> dict[str, Any]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-import numpy as np
-
+from antiphon.audio.pcm import samples_from_bytes
 from antiphon.engines.openai_client import Connection
 from antiphon.engines.protocols import Samples
 from antiphon.engines.settings import OpenAIVoiceSettings
@@ -62,7 +61,7 @@ class OpenAISpeaker:
                     odd = data[whole:]
                     if whole:
                         heard = True
-                        yield np.frombuffer(data[:whole], "<i2").astype(np.int16, copy=False)
+                        yield samples_from_bytes(data[:whole])
         if not heard:
             raise self._connection.failure("answered without any sound")
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import secrets
 import wave
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-import aiohttp
 import numpy as np
 
+from antiphon.audio.pcm import bytes_from_samples
 from antiphon.engines.openai_client import Connection, Refused
 from antiphon.engines.protocols import LISTENING_RATE, Samples
 from antiphon.engines.settings import OpenAITranscriberSettings
@@ -26,8 +28,21 @@ def wav(samples: Samples) -> bytes:
         writer.setnchannels(1)
         writer.setsampwidth(2)
         writer.setframerate(LISTENING_RATE)
-        writer.writeframes(samples.astype("<i2").tobytes())
+        writer.writeframes(bytes_from_samples(samples))
     return file.getvalue()
+
+
+def _form(file: bytes, fields: Mapping[str, str]) -> tuple[bytes, str]:
+    """An utterance and what goes with it as ``multipart/form-data`` (RFC 7578), and its content type.
+
+    In one piece: aiohttp's own form writes some twenty small ones, at twice the cost of the whole request.
+    """
+    boundary = secrets.token_hex(16)
+    disposition = f"--{boundary}\r\nContent-Disposition: form-data; name="
+    head = f'{disposition}"file"; filename="utterance.wav"\r\nContent-Type: audio/wav\r\n\r\n'
+    parts = [f'\r\n{disposition}"{name}"\r\n\r\n{value}' for name, value in fields.items()]
+    tail = f"{''.join(parts)}\r\n--{boundary}--\r\n"
+    return b"".join((head.encode(), file, tail.encode())), f"multipart/form-data; boundary={boundary}"
 
 
 class OpenAITranscriber:
@@ -62,13 +77,12 @@ class OpenAITranscriber:
             return text.strip()
 
     async def _ask(self, samples: Samples, language: str | None) -> bytes:
-        form = aiohttp.FormData()
-        form.add_field("file", wav(samples), filename="utterance.wav", content_type="audio/wav")
-        fields = {"model": self._model, "response_format": "json", "temperature": "0", "language": language}
-        for name, value in fields.items():
-            if value:
-                form.add_field(name, value)
-        async with self._connection.post("audio/transcriptions", data=form) as response:
+        fields = {"model": self._model, "response_format": "json", "temperature": "0"}
+        if language:
+            fields["language"] = language
+        form, content_type = _form(wav(samples), fields)
+        headers = {"Content-Type": content_type}
+        async with self._connection.post("audio/transcriptions", data=form, headers=headers) as response:
             return await response.read()
 
     async def aclose(self) -> None:

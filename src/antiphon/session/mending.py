@@ -28,5 +28,8 @@ class Mender:
     def push(self, delta: str) -> str:
         """What is whole with ``delta``."""
         text = self._half + delta
+        if not _UNFIT.search(text):
+            self._half = ""
+            return text
         self._half = text[-1] if _FIRST_HALF.search(text) else ""
         return mended(text[: len(text) - len(self._half)])

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import numpy as np
 import structlog
 
 from antiphon.audio.pcm import Samples
@@ -33,6 +32,9 @@ SOUND_TAIL_S = 0.1
 
 AUDIBLE = 200
 """Of full scale 32,768: sound below it at the end of a clause is its pause."""
+
+LOOKED_AT_FIRST = 480
+"""Samples at the end of a piece, most of which end while something can be heard."""
 
 MOST_HELD_DRAFT_S = 5.0
 """Sound made of a draft that nobody may ever hear."""
@@ -224,8 +226,8 @@ class Responder:
 
         def took(samples: Samples, ended: bool) -> None:
             nonlocal made, voiced
-            if len(audible := np.flatnonzero(np.abs(samples.astype(np.int32)) > AUDIBLE)):
-                voiced = made + int(audible[-1]) + 1
+            if audible := _audible_samples(samples):
+                voiced = made + audible
             made += self._give(work, samples)
             self._report(ev.SpeechMade(self._now(), reply, clause, made, ended, voiced))
 
@@ -257,3 +259,15 @@ class Responder:
             work.finished = True
             if work.playing:
                 self._player.finish(self._now())
+
+
+def _audible_samples(samples: Samples) -> int:
+    """How many samples there are up to the last that can be heard; 0 where none can."""
+    end = len(samples)
+    for begin in (max(end - LOOKED_AT_FIRST, 0), 0):
+        piece = samples[begin:end]
+        (loud,) = ((piece > AUDIBLE) | (piece < -AUDIBLE)).nonzero()
+        if len(loud):
+            return begin + int(loud[-1]) + 1
+        end = begin
+    return 0
