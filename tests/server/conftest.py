@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
+import uvloop
 from fastapi import FastAPI
 
 from antiphon.engines import registry
@@ -29,6 +30,7 @@ from antiphon.store.ledger import Ledger
 from antiphon.store.repositories import Repositories
 from tests.conftest import SCRIPTED as SCRIPTED_FILE
 from tests.conftest import RealServer, running_server
+from tests.support.line import Play, play_on
 
 KEY = "testtest.0123456789abcdef0123456789abcdef"
 
@@ -113,3 +115,9 @@ async def open_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator
     config = f"{SCRIPTED_FILE}\ntools.allow_private = true"
     async with running_server(tmp_path_factory.mktemp("open"), config) as server:
         yield server
+
+
+@pytest.fixture(params=[uvloop.new_event_loop, asyncio.SelectorEventLoop], ids=["uvloop", "asyncio"])
+def play(request: pytest.FixtureRequest) -> Play:
+    """Plays a scene with gathered sockets, on either loop."""
+    return play_on(request.param)
