@@ -1,9 +1,9 @@
 """What live calls write while they run, without any of them ever waiting for the disk.
 
 A call puts its messages and events into one queue; one task writes all that is there, of all calls, in one
-transaction, and then all that has come meanwhile. An entry is committed a quarter of a second after it was put, or at
-once where somebody waits for it (`flush`), as who reads a live call by REST does: a transaction by itself costs some
-two milliseconds of the processor, an entry in it a few hundredths of one.
+transaction. An entry is committed a quarter of a second after it was put, or at once where somebody waits for it
+(``flush``), as who reads a live call by REST does: a transaction by itself costs a millisecond or two of the processor,
+an entry in it a few hundredths of one.
 """
 
 from __future__ import annotations
@@ -214,7 +214,8 @@ class Ledger:
             if not self._closing.is_set():
                 self._hurry.clear()
             self._wake.clear()
-            while self._entries:
+            newest = self._put  # What comes while these are written waits for others to come, too.
+            while self._done < newest:
                 await self._write_batch([self._entries[i] for i in range(min(MAX_BATCH, len(self._entries)))])
 
     async def _write_batch(self, batch: Sequence[Entry]) -> None:
