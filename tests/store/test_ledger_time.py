@@ -16,6 +16,7 @@ from tests.store.samples import a_call, a_stage, an_event
 from tests.support.virtual_loop import run_virtual
 
 WRITING_S = 0.1
+LATER_S = 1.0
 
 Written = list[tuple[float, int]]
 """When each transaction began, and of how many entries."""
@@ -45,7 +46,7 @@ def test_entries_wait_for_others_also_those_that_come_while_something_is_written
             ledger.append_event(event)
             await asyncio.sleep(WRITING_S)
             ledger.append_event(event)
-            await asyncio.sleep(1)
+            await asyncio.sleep(LATER_S)
             assert ledger.waiting == 0
 
     run_virtual(run())
@@ -56,7 +57,7 @@ def test_who_waits_does_not_wait_for_others(written: Written) -> None:
     async def run() -> None:
         event = an_event(a_stage(a_call()))
         async with Ledger(cast(Database, None)) as ledger:
-            await asyncio.sleep(1)
+            await asyncio.sleep(LATER_S)
             ledger.append_event(event)
             first = asyncio.create_task(ledger.flush(event.call_id))
             await asyncio.sleep(WRITING_S / 2)
@@ -65,4 +66,4 @@ def test_who_waits_does_not_wait_for_others(written: Written) -> None:
             await first
 
     run_virtual(run())
-    assert written == [(1.0, 1), (1.0 + WRITING_S, 1)]
+    assert written == [(LATER_S, 1), (LATER_S + WRITING_S, 1)]
