@@ -15,6 +15,7 @@ PACKAGE = SOURCE / "antiphon"
 
 KNOWS: dict[str, set[str]] = {
     "errors": set(),
+    "pause": set(),
     "metrics": {"call"},
     "audio": {"errors"},
     "call": set(),
@@ -22,10 +23,25 @@ KNOWS: dict[str, set[str]] = {
     "tools": {"call", "errors"},
     "wire": {"call", "errors", "tools"},
     "media": {"audio", "errors"},
-    "store": {"call", "errors"},
+    "store": {"call", "errors", "pause"},
     "work": {"errors", "store"},
     "session": {"audio", "call", "engines", "errors", "media", "metrics", "store", "tools", "wire"},
-    "server": {"audio", "call", "engines", "errors", "media", "metrics", "session", "store", "tools", "wire", "work"},
+    "server": {
+        *(
+            "audio",
+            "call",
+            "engines",
+            "errors",
+            "media",
+            "metrics",
+            "pause",
+            "session",
+            "store",
+            "tools",
+            "wire",
+            "work",
+        )
+    },
     "client": {"errors"},
     "demo": {"client", "engines", "errors"},
     "capacity": {"audio", "call", "client", "demo", "engines", "errors"},

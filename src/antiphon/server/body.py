@@ -26,10 +26,13 @@ async def json_body(request: Request, max_bytes: int) -> Any:
     return await parsed_body(request, max_bytes, lambda value: value)
 
 
-async def parsed_body(request: Request, max_bytes: int, parse: Callable[[Any], T]) -> T:
-    """What ``parse`` makes of the decoded body. Raises what it raises, and what :func:`json_body` does."""
+async def parsed_body(request: Request, max_bytes: int, parse: Callable[[Any], T], *, much: bool = False) -> T:
+    """What ``parse`` makes of the decoded body. Raises what it raises, and what :func:`json_body` does.
+
+    ``much``: there is much to parse, however short the body is.
+    """
     body = await _read(request, max_bytes)
-    if len(body) <= PARSED_AT_ONCE_BYTES:
+    if len(body) <= PARSED_AT_ONCE_BYTES and not much:
         return parse(_decode(body))
     return await asyncio.to_thread(lambda: parse(_decode(body)))
 

@@ -6,7 +6,7 @@ import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
-from starlette.responses import StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
 from antiphon.audio.recording_wav import has_recording, stream_wav
 from antiphon.call.messages import Severity
@@ -20,7 +20,7 @@ from antiphon.store.records import StageRecord
 router = APIRouter(prefix="/api/calls/{call_id}", tags=["calls"], dependencies=[Depends(require_key)])
 
 
-@router.get("/messages")
+@router.get("/messages", response_model=dict[str, Any])
 async def calls_messages_list(
     request: Request,
     serving: Serving,
@@ -28,21 +28,21 @@ async def calls_messages_list(
     mode: MessageMode = MessageMode.LAST_STAGE,
     cursor: Cursor = None,
     page_size: PageSize = None,
-) -> dict[str, Any]:
+) -> Response:
     """What was said, in order: all of the last stage, or ``in_call`` of all stages without their initial messages."""
     call = await find_call(serving, call_id)
     page = await serving.store.messages.page(call.call_id, mode, cursor=cursor, page_size=page_size)
-    return envelope(request, serving.config, page, message_json)
+    return await envelope(request, serving.config, page, message_json)
 
 
-@router.get("/stages")
+@router.get("/stages", response_model=dict[str, Any])
 async def calls_stages_list(
     request: Request, serving: Serving, call_id: str, cursor: Cursor = None, page_size: PageSize = None
-) -> dict[str, Any]:
+) -> Response:
     """The call's stages, first to last."""
     call = await find_call(serving, call_id)
     page = await serving.store.stages.page(call.call_id, cursor=cursor, page_size=page_size)
-    return envelope(request, serving.config, page, stage_json)
+    return await envelope(request, serving.config, page, stage_json)
 
 
 @router.get("/stages/{call_stage_id}")
@@ -51,7 +51,7 @@ async def calls_stages_retrieve(serving: Serving, call_id: str, call_stage_id: s
     return stage_json(await _find_stage(serving, call_id, call_stage_id))
 
 
-@router.get("/stages/{call_stage_id}/messages")
+@router.get("/stages/{call_stage_id}/messages", response_model=dict[str, Any])
 async def calls_stages_messages_list(
     request: Request,
     serving: Serving,
@@ -59,14 +59,14 @@ async def calls_stages_messages_list(
     call_stage_id: str,
     cursor: Cursor = None,
     page_size: PageSize = None,
-) -> dict[str, Any]:
+) -> Response:
     """All messages of a stage, initial ones among them."""
     stage = await _find_stage(serving, call_id, call_stage_id)
     page = await serving.store.messages.page_of_stage(stage.call_id, stage.stage_id, cursor=cursor, page_size=page_size)
-    return envelope(request, serving.config, page, message_json)
+    return await envelope(request, serving.config, page, message_json)
 
 
-@router.get("/events")
+@router.get("/events", response_model=dict[str, Any])
 async def calls_events_list(
     request: Request,
     serving: Serving,
@@ -75,7 +75,7 @@ async def calls_events_list(
     type: Annotated[str | None, Query(min_length=1)] = None,  # noqa: A002 - its name in the API
     cursor: Cursor = None,
     page_size: PageSize = None,
-) -> dict[str, Any]:
+) -> Response:
     """What is worth knowing about the call, in order."""
     call = await find_call(serving, call_id)
     page = await serving.store.events.page(
@@ -83,7 +83,7 @@ async def calls_events_list(
     )
     stages = () if call.current_stage_id else await serving.store.stages.of_call(call.call_id)
     stage_id = call.current_stage_id or (stages[-1].stage_id if stages else call.call_id)
-    return envelope(request, serving.config, page, lambda event: event_json(event, stage_id))
+    return await envelope(request, serving.config, page, lambda event: event_json(event, stage_id))
 
 
 @router.get("/tools")

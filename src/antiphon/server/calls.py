@@ -8,12 +8,13 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from antiphon.errors import InvalidRequest, MessageError, WrongState
 from antiphon.server.body import json_body, parsed_body
 from antiphon.server.common import (
     Cursor,
+    Json,
     PageSize,
     Serving,
     envelope,
@@ -54,14 +55,17 @@ async def calls_create(
         raise InvalidRequest.of("throttle", "is not possible on this server yet")
     complete = await _continuation(serving, prior_call_id)
     wanted = await parsed_body(
-        request, serving.config.limits.max_body_bytes, lambda body: parse_call_request(complete(body))
+        request,
+        serving.config.limits.max_body_bytes,
+        lambda body: parse_call_request(complete(body)),
+        much=prior_call_id is not None,
     )
     serving.readiness.require()
     call = await serving.switchboard.create(wanted, greeting_prompt=greeting_prompt)
-    return JSONResponse(_shown(request, serving, call), 201)
+    return Json(_shown(request, serving, call), 201)
 
 
-@router.get("")
+@router.get("", response_model=dict[str, Any])
 async def calls_list(
     request: Request,
     serving: Serving,
@@ -77,7 +81,7 @@ async def calls_list(
     agent_ids: Annotated[list[UUID] | None, Query(alias="agentIds")] = None,
     search: Annotated[str | None, Query(min_length=1)] = None,
     sort: Annotated[str | None, Query(pattern="^-?created$")] = None,
-) -> dict[str, Any]:
+) -> Response:
     """Calls, newest first. ``metadata.key=value`` selects by metadata."""
     where = CallFilter(
         from_date=_instant("fromDate", from_date, time.min),
@@ -96,13 +100,13 @@ async def calls_list(
         search=search,
     )
     page = await serving.store.calls.page(where, sort=sort, cursor=cursor, page_size=page_size)
-    return envelope(request, serving.config, page, lambda call: _shown(request, serving, call))
+    return await envelope(request, serving.config, page, lambda call: _shown(request, serving, call))
 
 
-@router.get("/{call_id}")
-async def calls_retrieve(request: Request, serving: Serving, call_id: str) -> dict[str, Any]:
+@router.get("/{call_id}", response_model=dict[str, Any])
+async def calls_retrieve(request: Request, serving: Serving, call_id: str) -> Json:
     """One call."""
-    return _shown(request, serving, await find_call(serving, call_id))
+    return Json(_shown(request, serving, await find_call(serving, call_id)))
 
 
 @router.delete("/{call_id}", status_code=204, response_class=Response)

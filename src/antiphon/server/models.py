@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request
+from starlette.responses import Response
 
 from antiphon.server.common import Cursor, PageSize, Serving, envelope, page_of, require_key
 
 router = APIRouter(prefix="/api/models", tags=["models"], dependencies=[Depends(require_key)])
 
 
-@router.get("")
+@router.get("", response_model=dict[str, Any])
 async def models_list(
     request: Request, serving: Serving, cursor: Cursor = None, page_size: PageSize = None
-) -> dict[str, Any]:
+) -> Response:
     """All names, aliases among them."""
     names = [*serving.engines.models, *serving.engines.model_aliases]
     page = page_of(names, cursor, page_size)
-    return envelope(request, serving.config, page, lambda name: {"name": name})
+    return await envelope(request, serving.config, page, lambda name: {"name": name})

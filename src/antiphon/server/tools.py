@@ -34,7 +34,7 @@ _TRIAL = "trial"
 router = APIRouter(prefix="/api/tools", tags=["tools"], dependencies=[Depends(require_key)])
 
 
-@router.get("")
+@router.get("", response_model=dict[str, Any])
 async def tools_list(
     request: Request,
     serving: Serving,
@@ -43,12 +43,12 @@ async def tools_list(
     sort: Annotated[ToolSort, Query(alias="sortOrder")] = ToolSort.DEFAULT,
     cursor: Cursor = None,
     page_size: PageSize = None,
-) -> dict[str, Any]:
+) -> Response:
     """The server's own tools and the public ones."""
     page = await serving.store.tools.page(
         BUILTIN_TOOLS, ownership=ownership, search=search, sort=sort, cursor=cursor, page_size=page_size
     )
-    return envelope(request, serving.config, page, tool_json)
+    return await envelope(request, serving.config, page, tool_json)
 
 
 @router.post("", status_code=201, openapi_extra=TOOL_BODY)
@@ -110,10 +110,10 @@ async def tools_test_create(request: Request, serving: Serving, tool_id: str) ->
     return tool_outcome_json(outcome)
 
 
-@router.get("/{tool_id}/history")
+@router.get("/{tool_id}/history", response_model=dict[str, Any])
 async def tools_history_list(
     request: Request, serving: Serving, tool_id: str, cursor: Cursor = None, page_size: PageSize = None
-) -> dict[str, Any]:
+) -> Response:
     """The calls that had the tool, newest first, and how often it failed there."""
     tool = await _find(serving, tool_id)
     page = await serving.store.tools.history(tool.tool_id, cursor=cursor, page_size=page_size)
@@ -122,7 +122,7 @@ async def tools_history_list(
         call = call_json(use.call, serving.switchboard.join_url(use.call, join_base(request, serving.config)))
         return {"call": call, "errorCount": use.error_count}
 
-    return envelope(request, serving.config, page, shown)
+    return await envelope(request, serving.config, page, shown)
 
 
 def _names(record: ToolRecord) -> list[str]:

@@ -23,7 +23,7 @@ PREVIEW_PATIENCE_S = 30.0
 router = APIRouter(prefix="/api/voices", tags=["voices"], dependencies=[Depends(require_key)])
 
 
-@router.get("")
+@router.get("", response_model=dict[str, Any])
 async def voices_list(
     request: Request,
     serving: Serving,
@@ -36,7 +36,7 @@ async def voices_list(
     billing_style: Annotated[
         str | None, Query(alias="billingStyle", pattern="^VOICE_BILLING_STYLE_(INCLUDED|EXTERNAL)$")
     ] = None,
-) -> dict[str, Any]:
+) -> Response:
     """All voices of this server; they are public and cost nothing."""
     found = [
         voice
@@ -49,7 +49,7 @@ async def voices_list(
     ]
     base = public_url(request, serving.config)
     page = page_of(found, cursor, page_size)
-    return envelope(request, serving.config, page, lambda voice: voice_json(voice, base))
+    return await envelope(request, serving.config, page, lambda voice: voice_json(voice, base))
 
 
 @router.get("/{voice_id}")

@@ -172,12 +172,12 @@ class Switchboard:
         _check_medium(request)
         durable_tools = await self._toolbox.durable(request)
         tools = await self._toolbox.select(request, durable_tools)
-        now = _now()
+        now, sent = _now(), request.to_json()
         call_id, stage_id = new_id(), new_id()
         call = CallRecord(
             call_id=call_id,
             created=now,
-            request=request.to_json(),
+            request=sent,
             model=request.model or self._engines.default_model,
             join_token_hash=hash_token(self.invitations.token(call_id)),
             join_deadline=now + timedelta(seconds=request.join_timeout),
@@ -188,7 +188,7 @@ class Switchboard:
             greeting_prompt=greeting_prompt,
             durable_tools=durable_tools or None,
         )
-        stage = StageRecord(stage_id, call_id, 0, now, call.model, request.to_json())
+        stage = StageRecord(stage_id, call_id, 0, now, call.model, sent)
         first = initial_messages(request, call_id, stage_id)
         await self._repositories.calls.create(call, [stage], first, tool_records(call_id, stage_id, tools))
         await self._repositories.events.append(event_records(call_id, stage_id, voice.notes))

@@ -6,12 +6,13 @@ import hmac
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 
 from antiphon.call.ends import EndReason
 from antiphon.store.call_filter import CallFilter, call_order
 from antiphon.store.database import WORKER_MARK, Database
-from antiphon.store.paging import check_page_size, fetch_page
+from antiphon.store.paging import Listing, check_page_size
+from antiphon.store.puts import put_call_tools, put_messages, put_stages
 from antiphon.store.records import (
     CallChanges,
     CallRecord,
@@ -22,8 +23,15 @@ from antiphon.store.records import (
     StageRecord,
 )
 from antiphon.store.recovery import end_abandoned
-from antiphon.store.rows import call_record, call_row, call_tool_row, changed, label_rows, message_row, stage_row
-from antiphon.store.tables import CallLabelRow, CallRow, CallToolRow, MessageRow, StageRow
+from antiphon.store.rows import call_record, call_row, changed, label_rows
+from antiphon.store.tables import CallLabelRow, CallRow
+
+# Made once: a statement costs more to build than SQLite takes for a row.
+_ALL = select(CallRow.__table__)
+_NEW_CALL = insert(CallRow)
+_NEW_LABEL = insert(CallLabelRow)
+_BY_ID = _ALL.where(CallRow.call_id == bindparam("id"))
+_LISTINGS = {order.descending: Listing(_ALL, order) for order in (call_order("created"), call_order("-created"))}
 
 
 class CallRepository:
@@ -44,21 +52,17 @@ class CallRepository:
         The call belongs to this server (``Database.server_id``).
         """
         async with self._database.write() as connection:
-            await connection.execute(insert(CallRow), call_row(call, self._database.server_id))
-            for table, rows in (
-                (CallLabelRow, label_rows(call)),
-                (StageRow, [stage_row(stage) for stage in stages]),
-                (MessageRow, [message_row(message) for message in messages]),
-                (CallToolRow, [call_tool_row(tool) for tool in tools]),
-            ):
-                if rows:
-                    await connection.execute(insert(table), rows)
+            await connection.execute(_NEW_CALL, call_row(call, self._database.server_id))
+            if labels := label_rows(call):
+                await connection.execute(_NEW_LABEL, labels)
+            await put_stages(connection, stages)
+            await put_messages(connection, messages)
+            await put_call_tools(connection, tools)
 
     async def get(self, call_id: str) -> CallRecord | None:
         """The call, or ``None`` where there is none with this id, which need not be a UUID."""
-        async with self._database.read() as connection:
-            found = await connection.execute(select(CallRow).where(CallRow.call_id == call_id))
-            row = found.mappings().one_or_none()
+        async with self._database.look() as connection:
+            row = (await connection.execute(_BY_ID, {"id": call_id})).mappings().one_or_none()
         return None if row is None else call_record(row)
 
     async def page(
@@ -77,9 +81,10 @@ class CallRepository:
         """
         order = call_order(sort)
         size = check_page_size(page_size)
-        query = select(CallRow).where(*(where or CallFilter()).conditions())
-        async with self._database.read() as connection:
-            return await fetch_page(connection, query, order, call_record, cursor=cursor, page_size=size)
+        conditions = (where or CallFilter()).conditions()
+        listing = Listing(_ALL.where(*conditions), order) if conditions else _LISTINGS[order.descending]
+        async with self._database.look() as connection:
+            return await listing.page(connection, call_record, cursor=cursor, page_size=size)
 
     async def claim_join(self, call_id: str, token_hash: str, now: datetime) -> JoinClaim:
         """Use the join URL: of any number of attempts at once, one gets ``JOINED``, and the call is its server's."""
@@ -97,8 +102,7 @@ class CallRepository:
         async with self._database.write() as connection:
             if (await connection.execute(claim)).rowcount == 1:
                 return JoinClaim.JOINED
-            found = await connection.execute(select(CallRow).where(CallRow.call_id == call_id))
-            row = found.mappings().one_or_none()
+            row = (await connection.execute(_BY_ID, {"id": call_id})).mappings().one_or_none()
         return _refusal(None if row is None else call_record(row), token_hash)
 
     async def mark_joined(self, call_id: str, joined: datetime, client_version: str | None = None) -> bool:
@@ -136,7 +140,7 @@ class CallRepository:
 
     async def worker_of(self, call_id: str) -> int | None:
         """The worker of this server that the call belongs to; ``None``: to none of them, or to no call."""
-        async with self._database.read() as connection:
+        async with self._database.look() as connection:
             owner = await connection.scalar(select(CallRow.server_id).where(CallRow.call_id == call_id))
         before, _, number = (owner or "").rpartition(WORKER_MARK)
         return int(number) if before == self._database.server and number.isdecimal() else None

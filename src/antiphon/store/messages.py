@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import BindParameter, Select, bindparam, select
 
 from antiphon.store.database import Database
-from antiphon.store.paging import Order, check_page_size, fetch_page
+from antiphon.store.paging import Listing, Order, check_page_size, in_pieces
 from antiphon.store.puts import put_messages
 from antiphon.store.records import MessageRecord, Page
 from antiphon.store.rows import message_record
@@ -24,6 +24,23 @@ class MessageMode(StrEnum):
 
     LAST_STAGE = "last_stage"
     IN_CALL = "in_call"
+
+
+_CALL: BindParameter[Any] = bindparam("call")
+_STAGE: BindParameter[Any] = bindparam("stage")
+_WITH_STAGE: Select[Any] = select(MessageRow.__table__, StageRow.__table__.c.index).join(
+    StageRow.__table__, StageRow.stage_id == MessageRow.stage_id
+)
+_LAST = select(StageRow.stage_id).where(StageRow.call_id == _CALL).order_by(StageRow.index.desc()).limit(1)
+_OF_STAGE = _WITH_STAGE.where(MessageRow.call_id == _CALL, MessageRow.stage_id == _STAGE)
+_OF_CALL = {
+    MessageMode.IN_CALL: _WITH_STAGE.where(MessageRow.call_id == _CALL, MessageRow.ordinal.is_not(None)),
+    MessageMode.LAST_STAGE: _WITH_STAGE.where(
+        MessageRow.call_id == _CALL, MessageRow.stage_id == _LAST.scalar_subquery()
+    ),
+}
+_LISTINGS = {mode: Listing(query, _IN_ORDER) for mode, query in _OF_CALL.items()}
+_STAGE_LISTING = Listing(_OF_STAGE, _IN_ORDER)
 
 
 class MessageRepository:
@@ -42,17 +59,17 @@ class MessageRepository:
         query = select(MessageRow).where(
             MessageRow.call_id == call_id, MessageRow.stage_id == stage_id, MessageRow.stage_index == stage_index
         )
-        async with self._database.read() as connection:
+        async with self._database.look() as connection:
             row = (await connection.execute(query)).mappings().one_or_none()
         return None if row is None else message_record(row)
 
     async def of_call(self, call_id: str, mode: MessageMode = MessageMode.IN_CALL) -> tuple[MessageRecord, ...]:
         """All messages of a call in order, none where there is no such call."""
-        return await self._all(_of_call(call_id, mode))
+        return await self._all(_OF_CALL[mode], {"call": call_id})
 
     async def of_stage(self, call_id: str, stage_id: str) -> tuple[MessageRecord, ...]:
         """All messages of a stage in order, initial ones among them."""
-        return await self._all(_of_stage(call_id, stage_id))
+        return await self._all(_OF_STAGE, {"call": call_id, "stage": stage_id})
 
     async def page(
         self,
@@ -68,7 +85,7 @@ class MessageRepository:
             InvalidRequest: the cursor or the page size (1 to 100, default 100) is wrong.
 
         """
-        return await self._page(_of_call(call_id, mode), cursor, page_size)
+        return await self._page(_LISTINGS[mode], {"call": call_id}, cursor, page_size)
 
     async def page_of_stage(
         self, call_id: str, stage_id: str, *, cursor: str | None = None, page_size: int | None = None
@@ -79,31 +96,16 @@ class MessageRepository:
             InvalidRequest: the cursor or the page size (1 to 100, default 100) is wrong.
 
         """
-        return await self._page(_of_stage(call_id, stage_id), cursor, page_size)
+        return await self._page(_STAGE_LISTING, {"call": call_id, "stage": stage_id}, cursor, page_size)
 
-    async def _all(self, query: Select[Any]) -> tuple[MessageRecord, ...]:
-        async with self._database.read() as connection:
-            found = await connection.execute(query.order_by(*_IN_ORDER.columns))
-            return tuple(message_record(row) for row in found.mappings())
+    async def _all(self, query: Select[Any], parameters: Mapping[str, str]) -> tuple[MessageRecord, ...]:
+        async with self._database.look() as connection:
+            found = await connection.execute(query.order_by(*_IN_ORDER.columns), dict(parameters))
+            return tuple([message_record(row) async for row in in_pieces(found.mappings())])
 
-    async def _page(self, query: Select[Any], cursor: str | None, page_size: int | None) -> Page[MessageRecord]:
+    async def _page(
+        self, listing: Listing, parameters: Mapping[str, str], cursor: str | None, page_size: int | None
+    ) -> Page[MessageRecord]:
         size = check_page_size(page_size, DEFAULT_PAGE_SIZE)
-        async with self._database.read() as connection:
-            return await fetch_page(connection, query, _IN_ORDER, message_record, cursor=cursor, page_size=size)
-
-
-def _of_call(call_id: str, mode: MessageMode) -> Select[Any]:
-    query = _messages().where(MessageRow.call_id == call_id)
-    if mode is MessageMode.IN_CALL:
-        return query.where(MessageRow.ordinal.is_not(None))
-    last = select(StageRow.stage_id).where(StageRow.call_id == call_id).order_by(StageRow.index.desc()).limit(1)
-    return query.where(MessageRow.stage_id == last.scalar_subquery())
-
-
-def _of_stage(call_id: str, stage_id: str) -> Select[Any]:
-    return _messages().where(MessageRow.call_id == call_id, MessageRow.stage_id == stage_id)
-
-
-def _messages() -> Select[Any]:
-    messages: Select[Any] = select(MessageRow.__table__, StageRow.__table__.c.index)
-    return messages.join(StageRow, StageRow.stage_id == MessageRow.stage_id)
+        async with self._database.look() as connection:
+            return await listing.page(connection, message_record, cursor=cursor, page_size=size, parameters=parameters)
