@@ -45,8 +45,9 @@ format: install-dev ## Format the code and sort its imports
 	@$(BIN)/ruff format .
 
 bench: install-dev models ## Run the measurements in benchmarks/ (LOAD: how many calls)
-	@set -e; for file in $(filter-out %/bench_load.py,$(wildcard benchmarks/bench_*.py)); do \
+	@set -e; for file in $(filter-out %/bench_load.py %/bench_counts.py,$(wildcard benchmarks/bench_*.py)); do \
 		echo "== $$file"; $(BIN)/python $$file $(ARGS); done
+	@echo "== benchmarks/bench_counts.py"; $(BIN)/python benchmarks/bench_counts.py || test $$? -eq 2 # no valgrind
 	@echo "== benchmarks/bench_load.py"; $(BIN)/python -m benchmarks.bench_load $(LOAD)
 
 clean: ## Remove .venv and what the tools left behind (not the models)

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from counts import callgrind
@@ -24,6 +25,7 @@ from counts.figures import AGREEMENT, Figure, NotCounted, as_json, call_second, 
 from counts.hot_path import HotPath
 from counts.paths import all_paths
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -31,13 +33,22 @@ CANNOT = 2
 """Exit code where nothing can be counted here."""
 
 LAST_LINES = 15
-"""Shown of what a failed run said."""
+"""Shown of what a run said that broke off."""
 
 console = Console(width=None if sys.stdout.isatty() else 140)
 
 
 class RunFailed(Exception):
-    """Not all paths were counted; the message says which, and why."""
+    """Nothing was counted; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What one run of all paths counted, by label; what it depends on; why some paths were not counted, by name."""
+
+    counted: dict[str, int]
+    about: dict[str, str]
+    failures: dict[str, str]
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -53,7 +64,7 @@ def arguments() -> argparse.ArgumentParser:
     names = [path.name for path in all_paths()]
     parser.add_argument("--only", action="append", choices=names, metavar="NAME", help="a path; may be given again")
     parser.add_argument("--runs", type=_runs, default=2, help="how often all is counted, to see the spread (2)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
+    parser.add_argument("--json", type=_writable, metavar="FILE", help="write the figures there, too")
     return parser
 
 
@@ -63,55 +74,54 @@ def _runs(text: str) -> int:
     return int(text)
 
 
-def count(paths: Sequence[HotPath], on_counted: Callable[[str], None]) -> tuple[dict[str, int], dict[str, str]]:
-    """One run of all: what was counted, by label, and what it depends on. Raises :class:`RunFailed`."""
-    with tempfile.TemporaryDirectory(prefix="bench-counts-") as name:
+def _writable(text: str) -> Path:
+    path = Path(text)
+    if not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"there is no folder {path.parent}")
+    return path
+
+
+def count(paths: Sequence[HotPath], on_done: Callable[[str], None]) -> Run:
+    """Run each of them once under callgrind. Raises :class:`RunFailed`."""
+    with tempfile.TemporaryDirectory(prefix="bench-counts-") as name, tempfile.TemporaryFile("w+") as said:
         folder = Path(name)
         program = [sys.executable, "-m", "counts.worker", *(path.name for path in paths)]
         environment = callgrind.environment(os.environ, Path(__file__).parent)
         about: dict[str, str] = {}
-        failures: list[str] = []
-        said = folder.with_suffix(".log")
+        failures: dict[str, str] = {}
+        command = callgrind.command(program, folder)
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True, env=environment) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                kind, _, rest = line.strip().partition(" ")
+                if kind == "about":
+                    about = json.loads(rest)
+                elif kind in ("counted", "failed"):
+                    path, _, why = rest.partition(": ")
+                    on_done(path)
+                    if why:
+                        failures[path] = why
+        if process.returncode or not about:
+            said.seek(0)
+            last = said.read().splitlines()[-LAST_LINES:]
+            raise RunFailed("\n".join([*last, f"valgrind ended with {process.returncode}"]))
+        return Run(callgrind.totals(folder), about, failures)
+
+
+def figures(paths: Sequence[HotPath], runs: Sequence[Run]) -> tuple[list[Figure], dict[str, str]]:
+    """The runs of each path together, and why there is no figure for the others."""
+    found: list[Figure] = []
+    failures = {name: why for run in runs for name, why in run.failures.items()}
+    for path in paths:
+        if path.name in failures:
+            continue
         try:
-            with (
-                said.open("w+") as errors,
-                subprocess.Popen(
-                    callgrind.command(program, folder),
-                    stdout=subprocess.PIPE,
-                    stderr=errors,
-                    text=True,
-                    env=environment,
-                ) as process,
-            ):
-                assert process.stdout is not None
-                for line in process.stdout:
-                    kind, _, rest = line.strip().partition(" ")
-                    if kind == "counted":
-                        on_counted(rest)
-                    elif kind == "failed":
-                        failures.append(rest)
-                    elif kind == "about":
-                        about = json.loads(rest)
-            if process.returncode or failures or not about:
-                last = said.read_text(errors="replace").splitlines()[-LAST_LINES:]
-                raise RunFailed("\n".join([*last, *failures] or [f"valgrind ended with {process.returncode}"]))
-        finally:
-            said.unlink(missing_ok=True)
-        return callgrind.totals(folder), about
-
-
-def figures(paths: Sequence[HotPath], runs: Sequence[dict[str, int]]) -> list[Figure]:
-    """The runs of each path together. Raises :class:`NotCounted`."""
-    return [
-        Figure(
-            path.name,
-            path.title,
-            path.unit,
-            tuple(per_unit(counted, path.name, path.units) for counted in runs),
-            path.a_second,
-        )
-        for path in paths
-    ]
+            counts = tuple(per_unit(run.counted, path.name, path.units) for run in runs)
+        except NotCounted as error:
+            failures[path.name] = str(error)
+        else:
+            found.append(Figure(path.name, path.title, path.unit, counts, path.a_second))
+    return found, failures
 
 
 def table(found: Sequence[Figure]) -> Table:
@@ -139,47 +149,47 @@ def table(found: Sequence[Figure]) -> Table:
     return shown
 
 
+def show(found: Sequence[Figure], about: dict[str, str], failures: dict[str, str]) -> None:
+    """The table, and what it is true for."""
+    if found:
+        console.print(table(found))
+    console.print(
+        f"Python {about['python']}, numpy {about['numpy']}, BLAS: {about['blas']}, one thread. Valgrind knows no "
+        "AVX-512: counts are for AVX2, and numpy, BLAS and the ONNX runtime may take fewer on a processor that has it. "
+        "Neither the kernel's instructions are in it nor those of Python's garbage collector, which is off.",
+        style="dim",
+    )
+    for name, why in failures.items():
+        console.print(f"[red]{name} was not counted:[/] {escape(why)}")
+
+
 def main() -> None:
     options = arguments().parse_args()
     if (why := callgrind.hindrance()) is not None:
         print(f"bench_counts: {why}", file=sys.stderr)
         sys.exit(CANNOT)
     paths = [path for path in all_paths() if not options.only or path.name in options.only]
-    runs: list[dict[str, int]] = []
-    about: dict[str, str] = {}
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     try:
         with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
             task = progress.add_task("starting", total=options.runs * len(paths))
 
-            def on_counted(name: str) -> None:
-                progress.update(task, advance=1, description=f"counted {name}")
+            def on_done(name: str) -> None:
+                progress.update(task, advance=1, description=name)
 
-            for _ in range(options.runs):
-                counted, about = count(paths, on_counted)
-                runs.append(counted)
-        found = figures(paths, runs)
-    except (RunFailed, NotCounted) as error:
+            runs = [count(paths, on_done) for _ in range(options.runs)]
+    except RunFailed as error:
         sys.exit(f"bench_counts: {error}")
     except KeyboardInterrupt:
         sys.exit(130)
-    show(found, about)
+    found, failures = figures(paths, runs)
+    show(found, runs[0].about, failures)
     if options.json is not None:
-        options.json.write_text(json.dumps(as_json(found, about), indent=2) + "\n")
+        options.json.write_text(json.dumps(as_json(found, runs[0].about), indent=2) + "\n")
     unsteady = [figure.name for figure in found if not figure.repeats]
     if unsteady:
-        sys.exit(f"bench_counts: runs differ by more than {AGREEMENT:.1%} in {', '.join(unsteady)}")
-
-
-def show(found: Sequence[Figure], about: dict[str, str]) -> None:
-    """The table, and what it is true for."""
-    console.print(table(found))
-    console.print(
-        f"Python {about['python']}, numpy {about['numpy']}, BLAS: {about['blas']}, one thread. Valgrind knows no "
-        "AVX-512: numpy, BLAS and the ONNX runtime take what they have for AVX2, and a processor with AVX-512 executes "
-        "fewer in them. The kernel's instructions are not in it, nor is the collector of garbage, which is off.",
-        style="dim",
-    )
+        print(f"bench_counts: runs differ by more than {AGREEMENT:.1%} in {', '.join(unsteady)}", file=sys.stderr)
+    sys.exit(1 if unsteady or failures else 0)
 
 
 if __name__ == "__main__":

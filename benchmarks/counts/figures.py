@@ -29,7 +29,7 @@ def per_unit(counted: Mapping[str, int], name: str, units: int) -> float:
     try:
         once, twice = counted[label(name, ONCE)], counted[label(name, TWICE)]
     except KeyError as error:
-        raise NotCounted(f"{name}: valgrind left no count for {error}") from None
+        raise NotCounted(f"valgrind left no count for {error}") from None
     return (twice - once) / units
 
 

@@ -254,15 +254,14 @@ def _id(number: int) -> str:
 def reply_paths() -> list[HotPath]:
     """In the order in which a reply comes about."""
     return [
-        HotPath("token", "a token of the reply, through the core", "token", tokens, 60, a_second=TOKENS_A_SECOND),
-        HotPath("piece", "0.1 s of its sound made, through the core", "piece", pieces, 150, a_second=SPEECH / 0.1),
-        HotPath("playing", "20 ms played, from player to WebSocket frame", "tick", playing, 210,
+        HotPath("token", "a token of a reply, in the core", "token", tokens, 60, a_second=TOKENS_A_SECOND),
+        HotPath("piece", "0.1 s of its sound made, in the core", "piece", pieces, 150, a_second=SPEECH / 0.1),
+        HotPath("playing", "20 ms played, player to WebSocket frame", "tick", playing, 210,
                 a_second=SPEECH * TICKS_PER_S),
-        HotPath("tick", "the same: the player by itself", "tick", ticks, 210),
-        HotPath("heard", "60 ms heard, through the core, words as they come", "report", partial(positions, 1_440), 60),
-        HotPath("heard-nothing", "the same: no new word", "report", partial(positions, 1), 150),
-        HotPath("message", "a transcript's delta, to WebSocket frame", "message", messages, 150,
-                a_second=TOKENS_A_SECOND),
+        HotPath("tick", "20 ms played, in the player", "tick", ticks, 210),
+        HotPath("heard", "60 ms heard, in the core", "report", partial(positions, 1_440), 60),
+        HotPath("heard-nothing", "60 ms heard without a new word, in the core", "report", partial(positions, 1), 150),
+        HotPath("message", "a transcript's delta, to WebSocket frame", "message", messages, 150),
         HotPath("spool", "a message's line in its call's file", "line", spool_lines, 100),
         HotPath("ledger", f"an event on record, {ENTRIES_AT_ONCE} a transaction", "event", ledger_entries, 4,
                 ENTRIES_AT_ONCE),

@@ -164,30 +164,34 @@ async def scored(settings: CallSettings, probability: float) -> AsyncIterator[Wo
                 clock[0] += 0.032
                 score(probability)
 
-        yield Work(run, ready)
+        def check(_: int) -> None:
+            expect(sum(b"playback_clear_buffer" in data for data in call.wire.sent), 0, "interruptions")
+
+        yield Work(run, ready, check)
 
 
 def sound_paths() -> list[HotPath]:
     """In the order of the way through the server."""
     quiet = CallSettings("call", OUTPUT_RATE, first_speaker=LISTENING)
+    over_reply = talking(FOR_EVER_S)
     frames = FRAMES_A_SECOND
     return [
-        HotPath("packet", "20 ms of 16 kHz, from socket to frame", "packet", partial(packets, 16_000), 64,
+        HotPath("packet", "20 ms of 16 kHz, socket to frame", "packet", partial(packets, 16_000), 64,
                 a_second=PACKETS_A_SECOND),
-        HotPath("packet-8k", "the same of 8 kHz", "packet", partial(packets, 8_000), 64),
-        HotPath("packet-48k", "the same of 48 kHz", "packet", partial(packets, 48_000), 64),
-        HotPath("judge-1", "voice activity by itself, one at a time", "frame", partial(judged, 1), 10),
-        HotPath("judge-8", "the same, 8 at a time", "frame", partial(judged, 8), 2, 8),
-        HotPath("judge-24", "the same, 24 at a time", "frame", partial(judged, 24), 1, 24),
-        HotPath("onnx-1", "the ONNX runtime, one at a time", "frame", partial(judged_by_onnx, 1), 10),
-        HotPath("onnx-8", "the same, 8 at a time", "frame", partial(judged_by_onnx, 8), 2, 8),
-        HotPath("onnx-24", "the same, 24 at a time", "frame", partial(judged_by_onnx, 24), 1, 24),
-        HotPath("voices", "from frame to score, of 8 calls", "frame", partial(judged_for_calls, 8), 3, 8,
+        HotPath("packet-8k", "20 ms of 8 kHz, socket to frame", "packet", partial(packets, 8_000), 64),
+        HotPath("packet-48k", "20 ms of 48 kHz, socket to frame", "packet", partial(packets, 48_000), 64),
+        HotPath("judge-1", "voice activity, one frame at a time", "frame", partial(judged, 1), 10),
+        HotPath("judge-8", "voice activity, 8 at a time", "frame", partial(judged, 8), 2, 8),
+        HotPath("judge-24", "voice activity, 24 at a time", "frame", partial(judged, 24), 1, 24),
+        HotPath("onnx-1", "the ONNX runtime on the same, one at a time", "frame", partial(judged_by_onnx, 1), 10),
+        HotPath("onnx-8", "the ONNX runtime, 8 at a time", "frame", partial(judged_by_onnx, 8), 2, 8),
+        HotPath("onnx-24", "the ONNX runtime, 24 at a time", "frame", partial(judged_by_onnx, 24), 1, 24),
+        HotPath("voices", "frame to score, of 8 calls together", "frame", partial(judged_for_calls, 8), 3, 8,
                 a_second=frames),
-        HotPath("quiet", "a score through the core: quiet", "frame", partial(scored, quiet, QUIET_SCORE), 200,
+        HotPath("quiet", "score to what follows: quiet", "frame", partial(scored, quiet, QUIET_SCORE), 200,
                 a_second=frames * (1 - SPEECH)),
-        HotPath("speech", "the same: speech", "frame", partial(scored, quiet, SPEECH_SCORE), 200,
+        HotPath("speech", "score to what follows: speech", "frame", partial(scored, quiet, SPEECH_SCORE), 200,
                 a_second=frames * SPEECH),
-        HotPath("overlap", "the same: speech over a reply", "frame", partial(scored, talking(FOR_EVER_S), SPEECH_SCORE),
-                120),
+        HotPath("overlap", "score to what follows: speech over a reply", "frame",
+                partial(scored, over_reply, SPEECH_SCORE), 120),
     ]  # fmt: skip

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 import numpy as np
 import threadpoolctl
 
+from antiphon.errors import AntiphonError
 from counts.call import Loop
 from counts.callgrind import Callgrind
 from counts.figures import ONCE, TWICE, label
@@ -51,9 +52,11 @@ def count_apart(path: HotPath, callgrind: Callgrind) -> bool:
         with asyncio.Runner(loop_factory=Loop) as runner:
             runner.run(count(path, callgrind))
         failed = 0
+    except AntiphonError as error:  # a model that has not been fetched, say
+        print(f"failed {path.name}: {error}", flush=True)
     except BaseException as error:
         traceback.print_exc()
-        print(f"failed {path.name}: {error}", flush=True)
+        print(f"failed {path.name}: {type(error).__name__}: {error}", flush=True)
     os._exit(failed)
 
 
