@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 
 import pytest
 from websockets.frames import Opcode
@@ -161,16 +162,23 @@ def test_a_call_that_does_not_listen_holds_little_and_loses_nothing(play: Play, 
 
 
 def test_a_call_that_does_not_listen_holds_little_of_what_trickles_in(play: Play) -> None:
-    said = [b"%06d" % number + bytes(634) for number in range(200)]
+    said = [b"%06d" % number + bytes(634) for number in range(60)]
 
     async def scene(this: Line) -> None:
         client, call = await this.join()
+        client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         call.listens.clear()
         await client.send_bytes(text("wake"))
         await this.until(lambda: ("text", "wake") in call.heard)
         begun = call.socket.received
+        sent = 0
         for data in said:
             await client.send_bytes(audio(data))
+            sent += len(audio(data))
+            await this.until(
+                lambda: call.socket.received - begun + waiting_bytes(call) == sent,  # noqa: B023 - at once
+                beating=False,
+            )
             await this.beat()
         assert call.socket.received - begun <= MOST_HELD_BYTES
         assert call.heard == [("text", "wake")]

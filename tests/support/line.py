@@ -186,6 +186,9 @@ async def line(**settings: Any) -> AsyncIterator[Line]:
         try:
             yield this
             await this.all_gone()
+        except BaseException:
+            this.server.force_exit = True  # does not wait for calls that nobody will end now
+            raise
         finally:
             this.server.should_exit = True
             await serving
