@@ -55,6 +55,8 @@ class Caller:
         self.players = [Player(buffer_s) for buffer_s in BUFFERS_S]
         self.replies = Replies()
         self.socket: Socket | None = None
+        self.call = ""
+        """The call's id, by which REST knows it."""
         self.started = 0.0
         """The time of the first sample that it sends."""
         self.broke_off: str | None = None
@@ -66,6 +68,7 @@ class Caller:
 
     async def join(self, url: str) -> None:
         """Open the connection. Raises :class:`ConnectionError` or :class:`TimeoutError`."""
+        self.call = url.partition("/api/calls/")[2].partition("/")[0]
         self.socket = Socket(url, self._message)
         await self.socket.open()
 

@@ -11,12 +11,13 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import uvloop
 from rich.console import Console
 
-from load import report, servers
+from load import report, rest, servers
 from load.activity import Activity, weights
 from load.clips import Clips, prepared
 from load.processes import NotStarted, precedence
@@ -41,7 +42,15 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=float, default=30.0, help="measured per run, after 6 s to settle")
     parser.add_argument("--floor", action="store_true", help="also an echo server, and voice activity by itself")
     parser.add_argument("--end-of-turn", action="store_true", help="with Antiphon's end-of-turn model (Pipecat: off)")
-    parser.add_argument("--server-core", type=int, default=0, help="the server's core")
+    parser.add_argument("--rest", type=float, default=0.0, help="also every run again with so many requests a second")
+    parser.add_argument(
+        "--server-core",
+        "--server-cores",
+        dest="server_cores",
+        type=_numbers,
+        default=[0],
+        help="the server's, by comma",
+    )
     parser.add_argument("--load-core", type=int, default=1, help="the core of callers and stand-ins")
     parser.add_argument("--serve", default="", help="further arguments for `antiphon serve`, as one string")
     parser.add_argument(
@@ -62,8 +71,10 @@ def _numbers(text: str) -> list[int]:
 def main() -> None:
     options = arguments().parse_args()
     cores = os.sched_getaffinity(0)
-    if options.server_core == options.load_core or not {options.server_core, options.load_core} <= cores:
+    if options.server_cores == [options.load_core] or not {*options.server_cores, options.load_core} <= cores:
         sys.exit(f"the server and the load need a core each; there are {sorted(cores)}")
+    if options.load_core in options.server_cores:
+        console.print(f"[yellow]core {options.load_core} is the load's and the server's: latency is not comparable[/]")
     activity = Activity(weights())
     clips = prepared(cache_folder(), activity)
     python = None
@@ -90,38 +101,49 @@ async def _main(options: argparse.Namespace, activity: Activity, clips: Clips, p
             place = Place(
                 engines,
                 delays,
-                options.server_core,
+                options.server_cores,
                 folder,
                 options.end_of_turn,
                 tuple(shlex.split(options.serve)),
                 "\n".join(options.config),
             )
-            cores = (options.server_core, options.load_core)
-            setting = Setting(clips, activity, delays, engines, pid, cores, options.seconds)
-            for kind, calls in _plan(options):
+            cores = (options.server_cores, options.load_core)
+            setting = Setting(clips, activity, delays, engines, pid, *cores, options.seconds)
+            for kind, calls, rate in _plan(options):
                 async with _server(kind, place, python, runs) as server:
                     lasts_s = WARM_UP_S + SETTLE_S + options.seconds
-                    console.print(f"[dim]{kind}, {calls} calls, process {server.pid}, {lasts_s:.0f} s …[/]")
-                    runs.append(await run(server, setting, calls))
+                    beside = f", {rate:g} requests a second" if rate else ""
+                    console.print(f"[dim]{kind}, {calls} calls{beside}, process {server.pid}, {lasts_s:.0f} s …[/]")
+                    runs.append(await run(server, replace(setting, rest=rate), calls))
                     console.print(report.line(runs[-1]))
+            costs = await _rest_alone(place) if options.rest else None
     alone = _activity_alone(options) if options.floor else None
     judge(runs)
     report.tables(runs, alone, delays, console)
-    report.write(runs, alone, vars(options), options.out)
+    for text in rest.told(runs, costs):
+        console.print(text)
+    report.write(runs, alone, vars(options), options.out, costs)
     console.print(f"[dim]figures and plots: {options.out}[/]")
 
 
-def _plan(options: argparse.Namespace) -> list[tuple[str, int]]:
+async def _rest_alone(place: Place) -> rest.Figures:
+    console.print("[dim]requests of each kind by themselves …[/]")
+    async with servers.antiphon(place) as server:
+        return await rest.alone(server)
+
+
+def _plan(options: argparse.Namespace) -> list[tuple[str, int, float]]:
     """Ours and theirs in turn, so that the machine's mood falls on both alike."""
-    ours = [("antiphon", calls) for calls in options.calls]
-    theirs = [("pipecat", calls) for calls in options.pipecat]
+    rates = [0.0, options.rest] if options.rest else [0.0]
+    ours = [("antiphon", calls, rate) for calls in options.calls for rate in rates]
+    theirs = [("pipecat", calls, 0.0) for calls in options.pipecat]
     plan = [
         one
         for number in range(max(len(ours), len(theirs)))
         for side in (ours, theirs)
         for one in side[number : number + 1]
     ]
-    return plan + ([("echo", calls) for calls in options.calls] if options.floor else [])
+    return plan + ([("echo", calls, 0.0) for calls in options.calls] if options.floor else [])
 
 
 @asynccontextmanager
@@ -140,7 +162,7 @@ async def _server(kind: str, place: Place, python: Path | None, runs: list[Figur
 
 
 def _activity_alone(options: argparse.Namespace) -> dict[str, dict[str, float]]:
-    command = [sys.executable, "-m", "load.activity", str(options.server_core)]
+    command = [sys.executable, "-m", "load.activity", str(options.server_cores[0])]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     printed = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
     costs: dict[str, dict[str, float]] = json.loads(printed)

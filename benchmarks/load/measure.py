@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def busy_s(core: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What has been used up to a moment, seconds: by the server, the load, and each one's core."""
+    """What has been used up to a moment, seconds: by the server, the load, and each one's cores."""
 
     at: float
     server_s: float
@@ -68,9 +69,10 @@ class Usage:
     load_core_s: float
 
     @classmethod
-    def now(cls, at: float, server: int, load: tuple[int, ...], cores: tuple[int, int]) -> Usage:
-        """Ask the kernel. ``cores``: the server's and the load's."""
-        return cls(at, cpu_s(*family(server)), cpu_s(*load), busy_s(cores[0]), busy_s(cores[1]))
+    def now(cls, at: float, server: int, load: tuple[int, ...], server_cores: Sequence[int], load_core: int) -> Usage:
+        """Ask the kernel. The server is all its processes."""
+        server_core_s = sum(busy_s(core) for core in server_cores)
+        return cls(at, cpu_s(*family(server)), cpu_s(*load), server_core_s, busy_s(load_core))
 
 
 def loop_buckets(metrics: str) -> dict[float, float]:

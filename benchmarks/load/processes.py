@@ -1,4 +1,4 @@
-"""The processes of a run: each pinned to its core, awaited until it answers, and ended by its own pid."""
+"""The processes of a run: each pinned to its cores, awaited until it answers, and ended by its own pid."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BENCHMARKS = Path(__file__).parents[1]
 _PINNED = """
 import ctypes, os, signal, sys
 ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG: to end with whoever started it, however that ends
-os.sched_setaffinity(0, {int(sys.argv[1])})
+os.sched_setaffinity(0, {int(core) for core in sys.argv[1].split(",")})
 os.execv(sys.argv[2], sys.argv[2:])
 """
 
@@ -52,9 +52,13 @@ def precedence(nice: int) -> Iterator[None]:
 
 @asynccontextmanager
 async def running(
-    command: Sequence[str], core: int, ready_url: str, log: Path, environment: Mapping[str, str] | None = None
+    command: Sequence[str],
+    cores: Sequence[int],
+    ready_url: str,
+    log: Path,
+    environment: Mapping[str, str] | None = None,
 ) -> AsyncIterator[int]:
-    """Run ``command`` on ``core`` for as long as the block lasts; it begins when ``ready_url`` answers 200.
+    """Run ``command`` on ``cores`` for as long as the block lasts; it begins when ``ready_url`` answers 200.
 
     Gives the process's pid. What it writes goes to ``log``. Raises :class:`NotStarted`.
     """
@@ -62,7 +66,7 @@ async def running(
     variables = {**os.environ, "PYTHONPATH": python_path, **(environment or {})}
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", _PINNED, str(core), *command),
+            *(sys.executable, "-c", _PINNED, ",".join(map(str, cores)), *command),
             stdout=output,
             stderr=asyncio.subprocess.STDOUT,
             env=variables,

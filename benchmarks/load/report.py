@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 from rich.console import Console
 from rich.table import Table
 
+from load import rest
 from load.plot import plots
 from load.standins import Delays
 
@@ -54,13 +55,19 @@ def tables(
     runs: Sequence[Figures], alone: Mapping[str, Mapping[str, float]] | None, delays: Delays, console: Console
 ) -> None:
     """All runs side by side, the floor, and the ratios."""
-    table = Table(title="Calls at once, a core each for the server and for the load", title_justify="left")
+    table = Table(
+        title="Calls at once, cores of their own for the server and for the load where nothing else is said",
+        title_justify="left",
+    )
     table.add_column("ms, where nothing else is said", no_wrap=True)
     talking = [figures for figures in runs if figures["server"] != "echo"]
+    runs = [figures for figures in runs if not figures["rest"]]
     for figures in talking:
         mark = " void" if figures["counts_for_nothing"] else ""
+        mark = " + REST" + mark if figures["rest"] else mark
         table.add_column(f"{figures['server']} {figures['calls']}{mark}", justify="right", no_wrap=True)
-    for name, cell in _ROWS:
+    asked = any(figures["rest"] for figures in talking)
+    for name, cell in (*_ROWS, *(rest.ROWS if asked else ())):
         table.add_row(name, *(cell(figures) for figures in talking))
     console.print(table)
     console.print(
@@ -103,14 +110,20 @@ def ratios(runs: Sequence[Figures]) -> list[str]:
 
 
 def write(
-    runs: Sequence[Figures], alone: Mapping[str, Mapping[str, float]] | None, options: Mapping[str, Any], out: Path
+    runs: Sequence[Figures],
+    alone: Mapping[str, Mapping[str, float]] | None,
+    options: Mapping[str, Any],
+    out: Path,
+    rest_alone: Mapping[str, Figures] | None = None,
 ) -> None:
     """``figures.json`` and the plots."""
     out.mkdir(parents=True, exist_ok=True)
     given = {name: value if isinstance(value, int | float | list) else str(value) for name, value in options.items()}
-    whole = {"options": given, "voice_activity_alone_ms": alone, "ratios": ratios(runs), "runs": list(runs)}
+    plain = [figures for figures in runs if not figures["rest"]]
+    whole: Figures = {"options": given, "voice_activity_alone_ms": alone, "rest_alone": rest_alone}
+    whole |= {"ratios": ratios(plain), "runs": list(runs)}
     (out / "figures.json").write_text(json.dumps(whole, indent=1) + "\n")
-    for name, picture in plots(runs).items():
+    for name, picture in plots(plain).items():
         (out / f"{name}.svg").write_text(picture)
 
 

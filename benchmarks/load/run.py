@@ -18,6 +18,7 @@ from load.activity import Activity
 from load.analysis import Talk, talk
 from load.callers import Caller, Schedule
 from load.clips import PACKET_S, Clips
+from load.rest import Rest
 from load.servers import JOINS_AT_ONCE, Server
 from load.standins import Delays
 from load.timetable import Wire, timetable
@@ -44,18 +45,19 @@ class AllRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What all runs share. ``cores``: the server's and the load's; ``engines``: the stand-ins' address."""
+    """What all runs share. ``engines``: the stand-ins' address; ``rest``: requests a second beside the calls."""
 
     clips: Clips
     activity: Activity
     delays: Delays
     engines: str
     standins_pid: int
-    cores: tuple[int, int]
+    server_cores: Sequence[int]
+    load_core: int
     seconds: float
     settle_s: float = SETTLE_S
     warm_up_s: float = WARM_UP_S
-    tell: Callable[[str], None] = print
+    rest: float = 0.0
 
 
 async def warmed(server: Server, setting: Setting) -> tuple[int, float]:
@@ -78,12 +80,18 @@ async def run(server: Server, setting: Setting, calls: int) -> Figures:
         window["metrics"] = [await server.metrics()]
         window["usage"] = [_usage(server, setting, monotonic())]
         window["frames"] = -sum(caller.account.frames for caller in callers)
+        window["workers"] = server.calls_by_worker()
+        rest = Rest(server, [caller.call for caller in callers], setting.rest) if setting.rest else None
+        asking = asyncio.ensure_future(rest.run(monotonic(), setting.seconds)) if rest is not None else None
         await asyncio.sleep(started + setting.settle_s + setting.seconds - monotonic())
+        if asking is not None:
+            await asking
         window["usage"].append(_usage(server, setting, monotonic()))
         window["frames"] += sum(caller.account.frames for caller in callers)
         window["resident"] = measure.resident_bytes(server.pid)
         window["metrics"].append(await server.metrics())
         window["standins"] = await _standins_stats(setting)
+        window["rest"] = None if rest is None else rest.figures()
 
     seconds = setting.settle_s + setting.seconds + TAIL_S
     callers, schedule, packets = await _speak(server, setting, calls, seconds, look)
@@ -128,7 +136,9 @@ async def _hung_up(callers: list[Caller]) -> list[Caller]:
 
 
 def _usage(server: Server, setting: Setting, at: float) -> measure.Usage:
-    return measure.Usage.now(at, server.pid, (os.getpid(), setting.standins_pid), setting.cores)
+    return measure.Usage.now(
+        at, server.pid, (os.getpid(), setting.standins_pid), setting.server_cores, setting.load_core
+    )
 
 
 async def _standins_stats(setting: Setting) -> Figures:
@@ -145,6 +155,7 @@ def _figures(
     late = np.percentile(schedule.late_s, [50, 99, 100]) * 1000
     buckets = [measure.loop_buckets(text) for text in window["metrics"]]
     server_s, load_s = after.server_s - before.server_s, after.load_s - before.load_s
+    foreign = _foreign(before, after, setting)
     figures: Figures = {
         "server": kind,
         "calls": calls,
@@ -167,12 +178,29 @@ def _figures(
             "standins_requests": window["standins"]["requests"],
             "cpu_of_a_core": round(load_s / lasted, 4),
         },
-        "foreign_of_server_core": round(max(0.0, (after.server_core_s - before.server_core_s - server_s) / lasted), 3),
-        "foreign_of_load_core": round(max(0.0, (after.load_core_s - before.load_core_s - load_s) / lasted), 3),
+        "foreign_of_server_core": foreign["server"],
+        "foreign_of_load_core": foreign["load"],
+        "shared_cores": setting.load_core in setting.server_cores,
+        "calls_by_worker": window["workers"],
+        "rest": window["rest"],
     }
     figures["counts_for_nothing"] = _faults(figures)
     figures["remarks"] = _remarks(figures)
     return figures
+
+
+def _foreign(before: measure.Usage, after: measure.Usage, setting: Setting) -> dict[str, float]:
+    """Share of the server's cores, and of the load's, that programs took that have nothing to do with the run."""
+    lasted, server_s, load_s = after.at - before.at, after.server_s - before.server_s, after.load_s - before.load_s
+    used = {"server": server_s, "load": load_s}
+    if setting.load_core in setting.server_cores:
+        # Nobody says on which of its cores the server was; together they can be told from all others.
+        used["server"] = used["load"] = server_s + load_s
+    busy = {
+        "server": after.server_core_s - before.server_core_s,
+        "load": after.load_core_s - before.load_core_s,
+    }
+    return {whose: round(max(0.0, (busy[whose] - used[whose]) / lasted), 3) for whose in busy}
 
 
 def _faults(figures: Figures) -> list[str]:
@@ -193,6 +221,11 @@ def _remarks(figures: Figures) -> list[str]:
         foreign = figures[f"foreign_of_{core}_core"]
         if foreign > MOST_FOREIGN:
             remarks.append(f"other programs took {foreign:.0%} of the {core}'s core")
+    if figures["shared_cores"]:
+        remarks.append("the server shares a core with the load: latency is not comparable with that of other runs")
+    if figures["calls_by_worker"]:
+        spread = ", ".join(f"{count} at {worker}" for worker, count in figures["calls_by_worker"].items())
+        remarks.append(f"calls by worker: {spread}")
     if figures["dropped_calls"]:
         remarks.append(f"calls broke off: {', '.join(sorted(set(figures['dropped_calls'])))}")
     return remarks

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import contextlib
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
@@ -17,7 +20,8 @@ import httpx
 from antiphon.client.rest import Api
 from antiphon.demo.server_process import free_port
 from antiphon.errors import RequestError
-from load.processes import running
+from antiphon.store.database import WORKER_MARK
+from load.processes import POLL_S, START_TIMEOUT_S, running
 from load.standins import Delays
 
 KEY = "benchmark-key-of-one-run"
@@ -40,11 +44,11 @@ log.level = "warning"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where things are: the address of the engines, the server's core, a folder for logs and data."""
+    """Where things are: the address of the engines, the server's cores, a folder for logs and data."""
 
     engines: str
     delays: Delays
-    core: int
+    cores: Sequence[int]
     folder: Path
     end_of_turn: bool = False
     serve: tuple[str, ...] = ()
@@ -60,6 +64,7 @@ class Server:
     kind: str
     url: str
     pid: int
+    database: Path | None = None
 
     async def invitations(self, callers: Sequence[int]) -> list[str | None]:
         """The WebSocket address of each caller's call; None for one that is refused (503)."""
@@ -79,6 +84,15 @@ class Server:
                 ]
                 urls += await asyncio.gather(*(_created(api, body) for body in bodies))
         return urls
+
+    def calls_by_worker(self) -> dict[str, int]:
+        """How many calls each worker serves, by its number; nothing where there is but one process."""
+        if self.database is None:
+            return {}
+        live = "SELECT server_id, count(*) FROM calls WHERE joined IS NOT NULL AND ended IS NULL GROUP BY server_id"
+        with contextlib.closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)) as connection:
+            owners = [(str(owner).partition(WORKER_MARK), count) for owner, count in connection.execute(live)]
+        return {worker: count for (_, mark, worker), count in sorted(owners) if mark}
 
     async def metrics(self) -> str:
         """What ``/metrics`` says; nothing where there is none."""
@@ -109,8 +123,25 @@ async def antiphon(place: Place) -> AsyncIterator[Server]:
     command = [sys.executable, "-m", "antiphon.cli", "serve", "--host", "127.0.0.1", "--port", str(port)]
     command += ["--config", str(folder / "antiphon.toml"), "--data-dir", str(folder / "data"), *place.serve]
     url = f"http://127.0.0.1:{port}"
-    async with running(command, place.core, f"{url}/readyz", folder / "log") as pid:
-        yield Server("antiphon", url, pid)
+    async with running(command, place.cores, f"{url}/readyz", folder / "log") as pid:
+        await _all_serve(folder / "data" / "workers", _workers(place.serve))
+        yield Server("antiphon", url, pid, folder / "data" / "antiphon.db")
+
+
+def _workers(serve: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--workers", type=int, default=1)
+    workers: int = parser.parse_known_args(serve)[0].workers
+    return workers
+
+
+async def _all_serve(sockets: Path, workers: int) -> None:
+    """The server is ready with its first worker; each has a socket for the others when it serves."""
+    async with asyncio.timeout(START_TIMEOUT_S):
+        while workers > 1:
+            if len(list(sockets.glob("*.sock"))) >= workers:  # noqa: ASYNC240 - a folder of a few names
+                return
+            await asyncio.sleep(POLL_S)
 
 
 @asynccontextmanager
@@ -121,7 +152,7 @@ async def pipecat(place: Place, python: Path) -> AsyncIterator[Server]:
     command += ["--start-s", str(INTERRUPTION_S), "--stop-s", str(ENDPOINT_S)]
     command += ["--transcript-s", str(place.delays.transcript_s)]
     url = f"http://127.0.0.1:{port}"
-    async with running(command, place.core, f"{url}/readyz", place.folder / f"pipecat-{port}.log") as pid:
+    async with running(command, place.cores, f"{url}/readyz", place.folder / f"pipecat-{port}.log") as pid:
         yield Server("pipecat", url, pid)
 
 
@@ -131,7 +162,7 @@ async def echo(place: Place, share: float) -> AsyncIterator[Server]:
     port = free_port()
     command = [sys.executable, "-m", "load.echo_server", "--port", str(port), "--share", f"{share:.4f}"]
     url = f"http://127.0.0.1:{port}"
-    async with running(command, place.core, f"{url}/readyz", place.folder / f"echo-{port}.log") as pid:
+    async with running(command, place.cores, f"{url}/readyz", place.folder / f"echo-{port}.log") as pid:
         yield Server("echo", url, pid)
 
 
@@ -143,7 +174,7 @@ async def standins(delays: Delays, core: int, folder: Path) -> AsyncIterator[tup
     for name in Delays.__dataclass_fields__:
         command += [f"--{name.replace('_', '-')}", str(getattr(delays, name))]
     url = f"http://127.0.0.1:{port}"
-    async with running(command, core, f"{url}/stats", folder / "standins.log") as pid:
+    async with running(command, [core], f"{url}/stats", folder / "standins.log") as pid:
         yield f"{url}/v1", pid
 
 

@@ -33,9 +33,9 @@ async def test_two_calls_are_measured_and_nothing_is_wrong_with_what_they_heard(
     delays = Delays(transcript_s=0.02, first_token_s=0.02, speech_s=0.02)
     async with servers.standins(delays, core, tmp_path) as (engines, pid):
         setting = Setting(
-            CLIPS, Activity(weights()), delays, engines, pid, (core, core), seconds=8.0, settle_s=1.0, warm_up_s=1.0
+            CLIPS, Activity(weights()), delays, engines, pid, [core], core, seconds=8.0, settle_s=1.0, warm_up_s=1.0
         )
-        async with servers.antiphon(Place(engines, delays, core, tmp_path, config=PATIENT)) as server:
+        async with servers.antiphon(Place(engines, delays, [core], tmp_path, config=PATIENT)) as server:
             figures = await run(server, setting, 2)
     assert figures["cpu_ms_per_call_second"] > 0
     assert figures["response"]["count"] >= 1
@@ -135,7 +135,7 @@ def test_the_load_is_not_charged_with_what_the_server_does() -> None:
 
 async def test_a_process_is_pinned_and_ends_with_the_block(tmp_path: Path) -> None:
     core = max(os.sched_getaffinity(0))
-    async with servers.echo(Place("", Delays(), core, tmp_path), 0.5) as server:
+    async with servers.echo(Place("", Delays(), [core], tmp_path), 0.5) as server:
         assert os.sched_getaffinity(server.pid) == {core}
     with pytest.raises(ProcessLookupError):
         os.kill(server.pid, 0)
