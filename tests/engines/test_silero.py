@@ -126,3 +126,19 @@ async def test_a_closed_engine_takes_no_frames(activity: SileroVoiceActivity) ->
     activity.close()
     with pytest.raises(EngineError, match="closed"):
         stream.push(frames(silence(1))[0])
+
+
+async def test_a_network_that_fails_is_told_to_every_call(
+    activity: SileroVoiceActivity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise FloatingPointError("no more numbers")
+
+    activity.load()
+    monkeypatch.setattr(activity.network, "run", fail)
+    streams = [activity.open(lambda _: None) for _ in range(2)]
+    streams[0].push(frames(silence(1))[0])
+    await asyncio.sleep(0)
+    for stream in streams:
+        with pytest.raises(EngineError, match="failed: no more numbers"):
+            stream.push(frames(silence(1))[0])

@@ -79,6 +79,7 @@ class SileroVoiceActivity:
         self._network: SileroNetwork | None = None
         self._scorers: dict[asyncio.AbstractEventLoop, _Scorer] = {}
         self.closed = False
+        self.failure = "Silero VAD is closed"
 
     def load(self) -> None:
         """Read the weights (some milliseconds); done by the first frame when nobody did it before."""
@@ -89,7 +90,7 @@ class SileroVoiceActivity:
     def network(self) -> SileroNetwork:
         """For scorers only. Raises :class:`EngineError`."""
         if self.closed:
-            raise EngineError("Silero VAD is closed", retryable=False)
+            raise EngineError(self.failure, retryable=False)
         self.load()
         assert self._network is not None
         return self._network
@@ -174,8 +175,14 @@ class _Scorer:
                 stream.queued = False
         if ready:
             self._come()
-        if batch:
-            self._deliver(batch, self._scores(batch, frames))
+        if not batch:
+            return
+        try:
+            scores = self._scores(batch, frames)
+        except Exception as error:  # every call is told with its next frame
+            self._engine.closed, self._engine.failure = True, f"Silero VAD failed: {error}"
+            return
+        self._deliver(batch, scores)
 
     def _scores(self, batch: Sequence[_Stream], frames: Sequence[Samples]) -> list[float]:
         rows = [stream.row for stream in batch]

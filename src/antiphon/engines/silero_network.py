@@ -48,7 +48,7 @@ class SileroNetwork:
             self._take(read_weights(path))
         except KeyError as error:
             raise EngineError(f"Silero VAD cannot be loaded from {path}: no {error} in it", retryable=False) from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, IndexError) as error:
             raise EngineError(f"Silero VAD cannot be loaded from {path}: {error}", retryable=False) from None
 
     def _take(self, weights: dict[str, Floats]) -> None:

@@ -105,6 +105,8 @@ class CallSocket(WebSocketsSansIOProtocol):
 
     def gather_in(self, gathering: Gathering) -> None:
         """Be read together with others from now on, where that is possible."""
+        if self.transport.get_extra_info("sslcontext") is not None:
+            return  # what lies in the socket is not what was sent
         self._descriptor = self.transport.get_extra_info("socket").fileno()
         if not self.transport.is_closing() and gathering.add(self._descriptor, self._read):
             self._gathering = gathering
