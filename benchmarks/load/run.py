@@ -193,13 +193,11 @@ def _foreign(before: measure.Usage, after: measure.Usage, setting: Setting) -> d
     """Share of the server's cores, and of the load's, that programs took that have nothing to do with the run."""
     lasted, server_s, load_s = after.at - before.at, after.server_s - before.server_s, after.load_s - before.load_s
     used = {"server": server_s, "load": load_s}
+    busy = {"server": after.server_core_s - before.server_core_s, "load": after.load_core_s - before.load_core_s}
     if setting.load_core in setting.server_cores:
-        # Nobody says on which of its cores the server was; together they can be told from all others.
-        used["server"] = used["load"] = server_s + load_s
-    busy = {
-        "server": after.server_core_s - before.server_core_s,
-        "load": after.load_core_s - before.load_core_s,
-    }
+        # Nobody says how long the server was on which of its cores: the figure is that of all of them.
+        used = dict.fromkeys(used, server_s + load_s)
+        busy["load"] = busy["server"]
     return {whose: round(max(0.0, (busy[whose] - used[whose]) / lasted), 3) for whose in busy}
 
 
