@@ -189,7 +189,9 @@ class Switchboard:
             durable_tools=durable_tools or None,
         )
         stage = StageRecord(stage_id, call_id, 0, now, call.model, sent)
+        await asyncio.sleep(0)  # of two thousand initial messages, each of these steps takes milliseconds
         first = initial_messages(request, call_id, stage_id)
+        await asyncio.sleep(0)
         await self._repositories.calls.create(call, [stage], first, tool_records(call_id, stage_id, tools))
         await self._repositories.events.append(event_records(call_id, stage_id, voice.notes))
         self._toolbox.keep(call_id, tools)

@@ -143,7 +143,7 @@ class ToolRepository:
             )
 
     async def _one(self, condition: ColumnElement[bool]) -> ToolRecord | None:
-        async with self._database.read() as connection:
+        async with self._database.look() as connection:
             row = (await connection.execute(select(ToolRow.__table__).where(condition))).mappings().one_or_none()
         return None if row is None else tool_record(row)
 
