@@ -43,7 +43,8 @@ class Database:
     def __init__(self, engine: AsyncEngine, server_id: str, worker: int | None = None) -> None:
         self._engine = engine
         self._write_engine = engine.execution_options(**{_WRITES: True})
-        self._look_engine = engine.execution_options(**{_LOOKS: True})
+        looks: dict[str, Any] = {_LOOKS: True} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}
+        self._look_engine = engine.execution_options(**looks)
         # SQLite has one writer at a time. Queueing here wakes the next at once; SQLite itself polls.
         self._one_writer = asyncio.Lock() if self.is_sqlite else None
         self.server = server_id
