@@ -234,7 +234,7 @@ def told(runs: Sequence[Figures], costs: Mapping[str, Figures] | None) -> list[s
             more_s = (run["cpu_of_a_core"] - without["cpu_of_a_core"]) * run["seconds"]
             texts.append(
                 f"{run['calls']} calls: {more_s * 1000 / run['rest']['requests']:.1f} ms of a core per request beside "
-                f"them, by the difference of two runs, and as exact as they are alike; {run['rest']['requests']} requests"
+                f"them, by the difference of two runs, as exact as they are alike; {run['rest']['requests']} requests"
             )
     if costs:
         each = ", ".join(f"{kind}: {cost['processor_ms']:.1f}" for kind, cost in costs.items())
