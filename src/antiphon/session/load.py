@@ -40,7 +40,7 @@ class LoadLimits:
 
     busy: float = 0.8
     late_s: float = 0.04
-    call_cost: float = 0.0066
+    call_cost: float = 0.005
 
     def refusal(self, reading: Reading, expected: int) -> str | None:
         """Why one more call would be too much for a process; ``None``: there is room.
