@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import select
@@ -230,3 +231,23 @@ def test_without_epoll_every_socket_is_declined(monkeypatch: pytest.MonkeyPatch)
         gathering.remove(near.fileno())
         gathering.close()
     assert len(gathering) == 0
+
+
+async def test_one_that_cannot_be_read_is_told_of_and_harms_nobody(pairs: Pairs) -> None:
+    told: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["exception"]))
+    bad, bad_far = pairs.make()
+    good, good_far = pairs.make()
+    pairs.gathering.remove(bad.fileno())
+    broken = RuntimeError("a mistake of ours")
+
+    def read() -> None:
+        raise broken
+
+    assert pairs.gathering.add(bad.fileno(), read)
+    bad_far.send(b"one")
+    good_far.send(b"two")
+    pairs.gathering.take_in()
+    pairs.gathering.take_in()
+    assert pairs.heard == [(good.fileno(), b"two")]
+    assert told == [broken]

@@ -7,6 +7,7 @@ fifty packets a second each cost as much by waking as fifty do (docs/performance
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import select
 from collections.abc import Callable
@@ -25,7 +26,7 @@ class Gathering:
         return len(self._readers)
 
     def add(self, descriptor: int, read: Callable[[], None]) -> bool:
-        """Call ``read()``, which must not raise, at each beat at which there is something to read. False: not here."""
+        """Call ``read()`` at each beat at which there is something to read, until it raises. False: not here."""
         if self._poll is None:
             return False
         try:
@@ -44,13 +45,19 @@ class Gathering:
                 self._poll.unregister(descriptor)
 
     def take_in(self) -> None:
-        """Read what has come."""
+        """Read what has come. To be called on the event loop."""
         if self._poll is None or not self._readers:
             return
         for descriptor, _ in self._poll.poll(0, len(self._readers)):
             read = self._readers.get(descriptor)
-            if read is not None:  # else it was removed by one before it
+            if read is None:
+                continue  # it was removed by one before it
+            try:
                 read()
+            except Exception as error:  # one socket's trouble is not the others', nor the clock's
+                self.remove(descriptor)
+                context = {"message": "a socket could not be read", "exception": error}
+                asyncio.get_running_loop().call_exception_handler(context)
 
     def close(self) -> None:
         """Nothing is read any more."""
