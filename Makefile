@@ -4,7 +4,7 @@ PYTHON ?= python3
 HOST ?= 127.0.0.1
 PORT ?= 8000
 ARGS ?=
-LOAD ?= --calls 5,20,40,80 --pipecat 2,5,10 --floor
+LOAD ?= --calls 5,20,50,110 --pipecat 5,10,12 --floor
 
 VENV := .venv
 BIN := $(VENV)/bin
