@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import uvloop
 from rich.console import Console
@@ -117,12 +118,12 @@ async def _main(options: argparse.Namespace, activity: Activity, clips: Clips, p
                     runs.append(await run(server, replace(setting, rest=rate), calls))
                     console.print(report.line(runs[-1]))
             costs = await _rest_alone(place) if options.rest else None
-    alone = _activity_alone(options) if options.floor else None
+    floor = _floor(options.server_cores[0]) if options.floor else None
     judge(runs)
-    report.tables(runs, alone, delays, console)
+    report.tables(runs, floor, delays, console)
     for text in rest.told(runs, costs):
         console.print(text)
-    report.write(runs, alone, vars(options), options.out, costs)
+    report.write(runs, floor, vars(options), options.out, costs)
     console.print(f"[dim]figures and plots: {options.out}[/]")
 
 
@@ -161,9 +162,11 @@ async def _server(kind: str, place: Place, python: Path | None, runs: list[Figur
         yield server
 
 
-def _activity_alone(options: argparse.Namespace) -> dict[str, dict[str, float]]:
-    command = [sys.executable, "-m", "load.activity", str(options.server_cores[0])]
+def _floor(core: int) -> report.Floor:
+    return report.Floor(activity=_printed("load.activity", core), kernel=_printed("load.kernel", core))
+
+
+def _printed(module: str, core: int) -> Any:
+    command = [sys.executable, "-m", module, str(core)]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-    printed = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
-    costs: dict[str, dict[str, float]] = json.loads(printed)
-    return costs
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -51,9 +52,17 @@ def line(figures: Figures) -> str:
     return text
 
 
-def tables(
-    runs: Sequence[Figures], alone: Mapping[str, Mapping[str, float]] | None, delays: Delays, console: Console
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """What is under any server: voice activity, ms per call-second by calls at a time and by who computes it, and the
+    kernel's microseconds for a packet.
+    """
+
+    activity: Mapping[str, Mapping[str, float]]
+    kernel: Mapping[str, float]
+
+
+def tables(runs: Sequence[Figures], floor: Floor | None, delays: Delays, console: Console) -> None:
     """All runs side by side, the floor, and the ratios."""
     table = Table(
         title="Calls at once, cores of their own for the server and for the load where nothing else is said",
@@ -75,7 +84,7 @@ def tables(
         "endpoint delay is 384 ms. Underruns and frames are counted over the whole run. A void run counts for nothing: "
         "its own callers or stand-ins were late.[/]"
     )
-    for text in [*_floor(runs, alone), *ratios(runs)]:
+    for text in [*_floor(runs, floor), *ratios(runs)]:
         console.print(text)
     if any(figures["server"] == "pipecat" for figures in runs):
         for text in DIFFERENCES:
@@ -111,7 +120,7 @@ def ratios(runs: Sequence[Figures]) -> list[str]:
 
 def write(
     runs: Sequence[Figures],
-    alone: Mapping[str, Mapping[str, float]] | None,
+    floor: Floor | None,
     options: Mapping[str, Any],
     out: Path,
     rest_alone: Mapping[str, Figures] | None = None,
@@ -120,24 +129,31 @@ def write(
     out.mkdir(parents=True, exist_ok=True)
     given = {name: value if isinstance(value, int | float | list) else str(value) for name, value in options.items()}
     plain = [figures for figures in runs if not figures["rest"]]
-    whole: Figures = {"options": given, "voice_activity_alone_ms": alone, "rest_alone": rest_alone}
+    whole: Figures = {"options": given, "floor": floor and asdict(floor), "rest_alone": rest_alone}
     whole |= {"ratios": ratios(plain), "runs": list(runs)}
     (out / "figures.json").write_text(json.dumps(whole, indent=1) + "\n")
     for name, picture in plots(plain).items():
         (out / f"{name}.svg").write_text(picture)
 
 
-def _floor(runs: Sequence[Figures], alone: Mapping[str, Mapping[str, float]] | None) -> list[str]:
-    if alone is None:
+def _floor(runs: Sequence[Figures], floor: Floor | None) -> list[str]:
+    if floor is None:
         return []
-    texts = []
-    for who in next(iter(alone.values())):
-        costs = ", ".join(f"{batch}: {cost[who]:.2f}" for batch, cost in alone.items())
+    taken, sent = floor.kernel["taken_us"], floor.kernel["sent_us"]
+    spoken = [run["spoken_share"] for run in runs if run["server"] == "antiphon"]
+    out = 50 * (sum(spoken) / len(spoken) if spoken else 1.0)
+    packets_ms = (50 * taken + out * sent) / 1000
+    texts = [
+        f"the kernel alone: {taken:.1f} µs for a packet taken, {sent:.1f} for one sent; {packets_ms:.2f} ms per call-second "
+        f"for 50 in and {out:.0f} out"
+    ]
+    for who in next(iter(floor.activity.values())):
+        costs = ", ".join(f"{batch}: {cost[who]:.2f}" for batch, cost in floor.activity.items())
         texts.append(f"voice activity alone ({who}), ms per call-second, by calls scored at a time: {costs}")
     echoes = [run for run in runs if run["server"] == "echo"]
     costs = ", ".join(f"{run['calls']} calls: {run['cpu_ms_per_call_second']:.2f}" for run in echoes)
     texts.append(f"a bare echo server, as many frames in and out, ms per call-second: {costs}")
-    cheapest = min(cost for by_whom in alone.values() for cost in by_whom.values())
+    cheapest = min(cost for by_whom in floor.activity.values() for cost in by_whom.values())
     floors = {run["calls"]: run["cpu_ms_per_call_second"] + cheapest for run in echoes}
     for run in runs:
         if run["server"] == "antiphon" and run["calls"] in floors:
