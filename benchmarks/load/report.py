@@ -144,8 +144,8 @@ def _floor(runs: Sequence[Figures], floor: Floor | None) -> list[str]:
     out = 50 * (sum(spoken) / len(spoken) if spoken else 1.0)
     packets_ms = (50 * taken + out * sent) / 1000
     texts = [
-        f"the kernel alone: {taken:.1f} µs for a packet taken, {sent:.1f} for one sent; {packets_ms:.2f} ms per call-second "
-        f"for 50 in and {out:.0f} out"
+        f"the kernel alone: {taken:.1f} µs for a packet taken, {sent:.1f} for one sent; "
+        f"{packets_ms:.2f} ms per call-second for 50 in and {out:.0f} out"
     ]
     for who in next(iter(floor.activity.values())):
         costs = ", ".join(f"{batch}: {cost[who]:.2f}" for batch, cost in floor.activity.items())
