@@ -10,8 +10,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, text
+from sqlalchemy.util import greenlet_spawn
 
 from antiphon.errors import DataFolderError, StoreError
+from antiphon.store import database as opening
 from antiphon.store.database import Database, read_server_id
 from antiphon.store.repositories import Repositories
 from antiphon.store.schema import MIGRATIONS
@@ -172,3 +174,34 @@ async def test_a_database_of_an_older_version_is_brought_up_with_all_it_holds(ur
     assert await store.calls.get(call.call_id) == call
     await store.tools.create(a_tool("lookUp"))
     await again.close()
+
+
+class LockedJournal:
+    """A cursor of a file that others are opening, too."""
+
+    def __init__(self, refusals: int, why: str = "database is locked") -> None:
+        self.refusals = refusals
+        self.asked = 0
+        self._why = why
+
+    def execute(self, statement: str) -> None:
+        assert statement == "PRAGMA journal_mode=WAL"
+        self.asked += 1
+        if self.asked <= self.refusals:
+            raise sqlite3.OperationalError(self._why)
+
+
+async def test_a_journal_that_others_are_changing_is_waited_for() -> None:
+    cursor = LockedJournal(refusals=3)
+    await greenlet_spawn(opening._write_ahead, cursor)
+    assert cursor.asked == 4
+
+
+async def test_a_journal_that_stays_locked_or_is_broken_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "BUSY_TIMEOUT_MS", 60)
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        await greenlet_spawn(opening._write_ahead, LockedJournal(refusals=100))
+    broken = LockedJournal(refusals=100, why="disk I/O error")
+    with pytest.raises(sqlite3.OperationalError, match="disk"):
+        await greenlet_spawn(opening._write_ahead, broken)
+    assert broken.asked == 1

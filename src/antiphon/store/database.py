@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Self
@@ -12,6 +13,7 @@ from typing import Any, Self
 from sqlalchemy import URL, event, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.util import await_only
 
 from antiphon.errors import AntiphonError, DataFolderError, StoreError
 from antiphon.store.columns import dump_json
@@ -30,6 +32,7 @@ CACHE_KB = 512
 """Of SQLite, a connection. Its own 2 MB fill over some hundred calls, which looks like a leak and gains nothing."""
 
 BUSY_TIMEOUT_MS = 5000
+JOURNAL_RETRY_MS = 20
 WORKER_MARK = "-w"
 """Between a server's id and a worker's number."""
 
@@ -194,13 +197,9 @@ def _sqlite_engine(url: URL) -> AsyncEngine:
         # SQLite's own lower() knows ASCII only; searches shall find "É" by "é".
         connection.create_function("lower", 1, _lower, deterministic=True)
         cursor = connection.cursor()
-        for pragma in (
-            f"busy_timeout={BUSY_TIMEOUT_MS}",
-            "journal_mode=WAL",
-            "synchronous=NORMAL",
-            "foreign_keys=ON",
-            f"cache_size=-{CACHE_KB}",
-        ):
+        cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+        _write_ahead(cursor)
+        for pragma in ("synchronous=NORMAL", "foreign_keys=ON", f"cache_size=-{CACHE_KB}"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
@@ -212,6 +211,19 @@ def _sqlite_engine(url: URL) -> AsyncEngine:
             connection.connection.dbapi_connection.begin("BEGIN IMMEDIATE" if options.get(_WRITES) else "BEGIN")
 
     return engine
+
+
+def _write_ahead(cursor: Any) -> None:
+    """Change a new file's journal. SQLite does not wait for whoever else is opening it; we do."""
+    for attempts_left in range(BUSY_TIMEOUT_MS // JOURNAL_RETRY_MS, -1, -1):
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if not attempts_left or "locked" not in str(error):
+                raise
+            await_only(asyncio.sleep(JOURNAL_RETRY_MS / 1000))
+        else:
+            return
 
 
 def _lower(value: Any) -> Any:
