@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import re
 import signal
@@ -143,12 +144,55 @@ def test_a_port_in_use_is_named() -> None:
         port = first.getsockname()[1]
         with pytest.raises(PortInUse, match=f"port {port} on 127.0.0.1 is in use.*--port"):
             listen("127.0.0.1", port)
-        assert address(first, "0.0.0.0") == f"http://127.0.0.1:{port}"
+        assert address(first, "127.0.0.1") == f"http://127.0.0.1:{port}"
 
 
-def test_a_host_that_is_none_is_named() -> None:
-    with pytest.raises(SetupError, match=r"cannot listen on no\.such"):
-        listen("no.such.host.invalid", 0)
+@pytest.mark.parametrize(
+    ("host", "line"),
+    [
+        ("no.such.host.invalid", r"cannot listen on no\.such.*choose another --host$"),
+        ("a" * 70, "cannot listen on aaa.*no host name; choose another --host$"),
+        ("192.0.2.1", r"192\.0\.2\.1 is not an address of this machine; choose another --host"),
+        ("2001:db8::1", "2001:db8::1 is not an address of this machine; choose another --host|no IPv6"),
+        ("127.0.0.1:9000", "give --host an address alone, and --port the port"),
+        ("http://127.0.0.1", "give --host an address alone, and --port the port"),
+        ("", "--host is empty"),
+    ],
+)
+def test_a_wrong_host_does_not_blame_the_port(host: str, line: str) -> None:
+    with pytest.raises(SetupError, match=line) as caught:
+        listen(host, 0)
+    assert "another --port" not in str(caught.value)
+
+
+def test_a_reserved_port_does_not_blame_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")  # whoever runs the tests may be root
+
+    monkeypatch.setattr(socket.socket, "bind", refuse)
+    with pytest.raises(SetupError, match=r"may not listen on port 80 .*another --port$"):
+        listen("127.0.0.1", 80)
+
+
+def test_a_name_whose_first_address_cannot_be_had_gets_its_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    def resolve(host: str, port: int, **_: object) -> list[object]:  # a hosts file with IPv6, a kernel without
+        return [
+            (family, socket.SOCK_STREAM, 0, "", (place, port))
+            for family, place in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET, "127.0.0.1"))
+        ]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    with closing(listen("two-addresses", 0)) as sock:
+        assert sock.getsockname()[0] == "127.0.0.1"
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+@pytest.mark.parametrize(
+    ("host", "shown"), [("::1", "[::1]"), ("[::1]", "[::1]"), ("::", "[::1]"), ("0.0.0.0", "127.0.0.1")]
+)
+def test_the_address_shown_is_one_that_can_be_opened(host: str, shown: str) -> None:
+    with closing(listen(host, 0)) as sock:
+        assert address(sock, host) == f"http://{shown}:{sock.getsockname()[1]}"
 
 
 def test_little_of_the_sound_is_hidden_in_the_kernel() -> None:
