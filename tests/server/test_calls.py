@@ -40,6 +40,22 @@ async def test_a_call_is_created_and_can_be_looked_at(client: httpx.AsyncClient)
     assert seen == call
 
 
+async def test_a_duration_beyond_all_measure_is_refused_and_named_not_a_server_error(client: httpx.AsyncClient) -> None:
+    for field in ("joinTimeout", "maxDuration"):
+        response = await client.post("/api/calls", json={**BODY, field: "999999999999s"})
+        assert response.status_code == 400, response.text
+        assert [error["path"] for error in response.json()["errors"]] == [field]
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{"fromDate": "0001-01-01"}, {"toDate": "9999-12-31"}, {"durationMax": "999999999s"}, {"durationMin": "0.5"}],
+)
+async def test_the_widest_filters_are_answered(client: httpx.AsyncClient, params: dict[str, str]) -> None:
+    response = await client.get("/api/calls", params=params)
+    assert response.status_code == 200, response.text
+
+
 async def test_join_urls_follow_the_way_clients_reach_us(house: House) -> None:
     secure = await house.client.post("https://calls.example/api/calls", json=BODY)
     assert secure.json()["joinUrl"].startswith("wss://calls.example/api/calls/")
@@ -158,6 +174,10 @@ async def test_calls_can_be_selected(client: httpx.AsyncClient) -> None:
         ({"fromDate": "yesterday"}, "fromDate"),
         ({"durationMax": "-1s"}, "durationMax"),
         ({"durationMin": "long"}, "durationMin"),
+        ({"durationMin": "999999999999s"}, "durationMin"),
+        ({"durationMax": "1000000001"}, "durationMax"),
+        ({"fromDate": "0001-01-01T00:00:00+14:00"}, "fromDate"),
+        ({"toDate": "9999-12-31T23:59:59-14:00"}, "toDate"),
         ({"voiceId": "Mark"}, "voiceId"),
         ({"timeOfDayStart": "25:00"}, "timeOfDayStart"),
     ],

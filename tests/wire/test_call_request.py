@@ -1,10 +1,12 @@
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Annotated, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
 
 from antiphon.call.messages import Modality
 from antiphon.call.settings import EndBehavior, FirstSpeaker, Greeting
@@ -12,6 +14,7 @@ from antiphon.errors import InvalidRequest
 from antiphon.wire import call_settings
 from antiphon.wire.call_json import call_properties, stage_properties
 from antiphon.wire.call_request import CallRequest, parse_call_request
+from antiphon.wire.fields import WireModel
 from antiphon.wire.medium import CallMedium, WebRtcMedium
 from antiphon.wire.outgoing import WEBSOCKET_DEFAULTS
 
@@ -159,6 +162,12 @@ BAD: list[tuple[Any, str]] = [
     ({"maxDuration": 60}, "maxDuration"),
     ({"joinTimeout": "0s"}, "joinTimeout"),
     ({"joinTimeout": "thirty"}, "joinTimeout"),
+    ({"joinTimeout": "999999999999s"}, "joinTimeout"),
+    ({"maxDuration": "999999999999s"}, "maxDuration"),
+    ({"vadSettings": {"turnEndpointDelay": "86401s"}}, "vadSettings.turnEndpointDelay"),
+    ({"inactivityMessages": [{"duration": "86401s", "message": "?"}]}, "inactivityMessages.0.duration"),
+    (websocket(mediaIdleTimeout="86401s"), "medium.serverWebSocket.mediaIdleTimeout"),
+    ({"firstSpeakerSettings": {"agent": {"delay": "86401s"}}}, "firstSpeakerSettings.agent.delay"),
     ({"languageHint": "not a language"}, "languageHint"),
     ({"languageHint": "pt_BR"}, "languageHint"),
     ({"languageHint": "de-CH-1996-x-long"}, "languageHint"),
@@ -222,6 +231,43 @@ def test_several_wrong_fields_are_all_named() -> None:
         parse_call_request({"temperature": 2, "maxDuration": "x", "colour": 1})
     assert {field.path for field in caught.value.fields} == {"temperature", "maxDuration", "colour"}
     assert caught.value.detail.endswith("(and 2 more)")
+
+
+def kinds_of(model: type[WireModel]) -> Iterator[type[WireModel]]:
+    yield model
+    for kind in model.__subclasses__():
+        yield from kinds_of(kind)
+
+
+def duration_fields() -> Iterator[tuple[str, TypeAdapter[Any]]]:
+    """Every field of the contract that takes a duration."""
+    for kind in sorted(kinds_of(WireModel), key=lambda kind: kind.__name__):
+        for name, field in kind.model_fields.items():
+            annotation: Any = Annotated[field.annotation, name, *field.metadata]
+            taken: TypeAdapter[Any] = TypeAdapter(annotation)
+            try:
+                if taken.validate_python("5s") == 5.0:
+                    yield f"{kind.__name__}.{name}", taken
+            except ValidationError:
+                continue
+
+
+def test_every_duration_of_the_contract_has_a_bound() -> None:
+    found = dict(duration_fields())
+    assert {"CallRequest.join_timeout", "VadSettings.turn_endpoint_delay", "ToolDefinition.timeout"} <= set(found)
+    assert len(found) >= 12
+    for taken in found.values():
+        with pytest.raises(ValidationError, match=r"expected a duration of at most [0-9]+s"):
+            taken.validate_python("999999999999s")
+
+
+def test_bounds_of_durations_are_those_of_the_documentation() -> None:
+    day = parse_call_request({"joinTimeout": "3600s", "maxDuration": "86400s"})
+    assert (day.join_timeout, day.max_duration) == (3600, 86_400)
+    for field, longest in (("joinTimeout", "3600s"), ("maxDuration", "86400s")):
+        with pytest.raises(InvalidRequest) as caught:
+            parse_call_request({field: "86400.000000001s" if field == "maxDuration" else "3600.1s"})
+        assert caught.value.detail == f"{field}: expected a duration of at most {longest}"
 
 
 @pytest.mark.parametrize("body", [[], "x", None, 5, {"initialState": {"a": float("nan")}}, {"systemPrompt": "\ud800"}])

@@ -32,8 +32,11 @@ from antiphon.store.records import CallRecord
 from antiphon.wire import json_text
 from antiphon.wire.call_request import parse_call_request
 from antiphon.wire.continuation import continued
-from antiphon.wire.durations import parse_duration
+from antiphon.wire.durations import format_duration, parse_duration
 from antiphon.wire.incoming import ForcedAgentMessage, HangUp, UserTextMessage, parse_object
+
+LONGEST_FILTER_S = 1_000_000_000.0
+"""For ``durationMin`` and ``durationMax``: 32 years. Some programs write nines for "no limit"."""
 
 router = APIRouter(prefix="/api/calls", tags=["calls"], dependencies=[Depends(require_key)])
 
@@ -173,6 +176,9 @@ def _seconds(name: str, text: str | None) -> float | None:
     if text is None:
         return None
     try:
-        return parse_duration(text if text.endswith("s") else f"{text}s")
+        seconds = parse_duration(text if text.endswith("s") else f"{text}s")
     except ValueError as error:
         raise InvalidRequest.of(name, str(error)) from None
+    if seconds > LONGEST_FILTER_S:
+        raise InvalidRequest.of(name, f"expected a duration of at most {format_duration(LONGEST_FILTER_S)}")
+    return seconds

@@ -81,11 +81,17 @@ class TimedMessage(WireModel):
     end_behavior: Literal["END_BEHAVIOR_HANG_UP_SOFT", "END_BEHAVIOR_HANG_UP_STRICT"] | None = None
 
 
+MAX_TIMESPAN_S = 7 * 86_400.0
+"""A call of another server may have been longer than any of ours."""
+
+_Moment: TypeAlias = Annotated[fields.AnyDuration, AfterValidator(fields.at_most(MAX_TIMESPAN_S))]
+
+
 class Timespan(WireModel):
     """A stretch of an earlier call."""
 
-    start: Duration | None = None
-    end: Duration | None = None
+    start: _Moment | None = None
+    end: _Moment | None = None
 
 
 class InitialMessage(WireModel):

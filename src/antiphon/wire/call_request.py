@@ -23,7 +23,18 @@ from antiphon.wire.call_parts import (
     TimedMessage,
     VadSettings,
 )
-from antiphon.wire.fields import Flag, JsonObject, Many, Number, PositiveDuration, StringMap, Text, WireModel, wrong
+from antiphon.wire.fields import (
+    Flag,
+    JsonObject,
+    Many,
+    Number,
+    PositiveDuration,
+    StringMap,
+    Text,
+    WireModel,
+    at_most,
+    wrong,
+)
 from antiphon.wire.medium import CallMedium, WebRtcMedium
 from antiphon.wire.tools import SelectedTool
 from antiphon.wire.voices import ExternalVoice
@@ -33,6 +44,9 @@ ModelT = TypeVar("ModelT", bound=WireModel)
 DEFAULT_MODEL = "ultravox-v0.7"
 MAX_INITIAL_MESSAGES = 2_000
 """Each becomes a row; a megabyte of them keeps other calls waiting for half a second."""
+
+MAX_JOIN_TIMEOUT_S = 3600.0
+"""A call that waits for its join holds a place among those that are expected."""
 
 MAX_TOOLS = 200
 """Each is looked up and checked when the call is created; models choose badly among far fewer."""
@@ -69,7 +83,7 @@ class CallRequest(WireModel):
     external_voice: ExternalVoice | None = None
     language_hint: Annotated[Text, AfterValidator(_language)] | None = None
     initial_messages: Annotated[Many[InitialMessage], Field(max_length=MAX_INITIAL_MESSAGES)] = ()
-    join_timeout: PositiveDuration = 30.0
+    join_timeout: Annotated[PositiveDuration, AfterValidator(at_most(MAX_JOIN_TIMEOUT_S))] = 30.0
     max_duration: PositiveDuration = 3600.0
     time_exceeded_message: Text | None = None
     inactivity_messages: Many[TimedMessage] = ()

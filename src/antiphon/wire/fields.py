@@ -33,6 +33,9 @@ _INTEGER = re.compile(r"-?[0-9]{1,19}")
 _DECIMAL = re.compile(r"-?[0-9]{1,19}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,3})?")
 
 
+LONGEST_S = 86_400.0
+"""No duration is longer than a day, except where a field has a bound of its own. See docs/protocol.md, "Limits"."""
+
 MAX_ENTRIES = 1_000
 """Fields of an object, or entries of a map. To say what is wrong with each of a megabyte of them takes a second."""
 
@@ -127,6 +130,17 @@ def _more_than_nothing(value: float) -> float:
     return value
 
 
+def at_most(longest_s: float) -> Callable[[float], float]:
+    """Return a validator that refuses a duration of more than ``longest_s``."""
+
+    def check(value: float) -> float:
+        if value > longest_s:
+            raise wrong(f"expected a duration of at most {format_duration(longest_s)}")
+        return value
+
+    return check
+
+
 def _url(*schemes: str) -> Callable[[str], str]:
     pattern = re.compile(rf"(?:{'|'.join(schemes)})://[^\s/?#]+\S*", re.IGNORECASE)
 
@@ -154,10 +168,12 @@ Flag: TypeAlias = Annotated[bool, Strict()]
 Int32: TypeAlias = Annotated[int, BeforeValidator(_integer), Field(ge=-(2**31), le=2**31 - 1)]
 Number: TypeAlias = Annotated[float, BeforeValidator(_number)]
 SampleRate: TypeAlias = Annotated[int, BeforeValidator(_integer), Field(ge=8_000, le=48_000)]
-Duration: TypeAlias = Annotated[
+AnyDuration: TypeAlias = Annotated[
     float, BeforeValidator(_duration), PlainSerializer(format_duration, return_type=str, when_used="json")
 ]
-"""Seconds, at least 0; a string of seconds on the wire."""
+"""Seconds, at least 0; a string of seconds on the wire. Unbounded: give each field of this type a bound."""
+Duration: TypeAlias = Annotated[AnyDuration, AfterValidator(at_most(LONGEST_S))]
+"""Seconds, 0 to ``LONGEST_S``."""
 PositiveDuration: TypeAlias = Annotated[Duration, AfterValidator(_more_than_nothing)]
 JsonObject: TypeAlias = dict[str, Any]
 StringMap: TypeAlias = Annotated[dict[str, Text], BeforeValidator(few_enough)]

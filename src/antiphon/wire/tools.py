@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self, TypeAlias, TypeVar
 
-from pydantic import BeforeValidator, FailFast, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, FailFast, Field, model_validator
 
 from antiphon.wire import fields
 from antiphon.wire.fields import (
@@ -158,7 +158,7 @@ class ToolDefinition(WireModel):
     static_parameters: Some[StaticParameter] = ()
     automatic_parameters: Some[AutomaticParameter] = ()
     requirements: ToolRequirements | None = None
-    timeout: Annotated[PositiveDuration, Field(le=MAX_TOOL_TIMEOUT_S)] | None = None
+    timeout: Annotated[PositiveDuration, AfterValidator(fields.at_most(MAX_TOOL_TIMEOUT_S))] | None = None
     precomputable: Flag = False
     http: HttpTool | None = None
     client: ClientTool | None = None
