@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import socket
 import sys
 import wave
@@ -149,6 +150,76 @@ async def test_a_server_that_is_not_there(unused_tcp_port: int) -> None:
 
 async def test_a_wav_file_that_cannot_be_read(tmp_path: Path) -> None:
     complains(await antiphon("call", "--wav", tmp_path / "none.wav"), "none.wav")
+
+
+async def test_an_address_that_is_none() -> None:
+    complains(await antiphon("call", "--wav", QUESTION, "--server", "8901"), "--server", "localhost:8901")
+
+
+async def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for command in (("call", "--wav", QUESTION), ("demo",), ("capacity",)):
+        out = tmp_path / "file" / "out"
+        complains(await antiphon(*command, "--out", out), str(out), "cannot write", "--out")
+
+
+async def test_a_silent_wav_is_said_to_be_silent(tmp_path: Path) -> None:
+    path = tmp_path / "silence.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, 16_000, 0, "NONE", "not compressed"))
+        file.writeframes(bytes(32_000))
+    complains(await antiphon("call", "--wav", path), "silence.wav", "silent")
+
+
+@pytest.mark.server
+async def test_a_call_without_a_key(real_server: RealServer) -> None:
+    ran = await antiphon("call", "--wav", QUESTION, "--server", real_server.url)
+    complains(ran, "--key", "ANTIPHON_API_KEY", "antiphon keys create")
+
+
+@pytest.mark.server
+async def test_a_join_url_of_no_call(real_server: RealServer) -> None:
+    url = real_server.url.replace("http", "ws") + "/calls/none?token=none"
+    ran = await antiphon("call", url, "--wav", QUESTION)
+    complains(ran, "joinUrl")
+
+
+@pytest.mark.server
+async def test_ctrl_c_in_a_call_leaves_the_files(real_server: RealServer, tmp_path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "antiphon.cli", "call", "--wav", QUESTION, "--out", tmp_path),
+        *("--server", real_server.url.removeprefix("http://"), "--key", real_server.key),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    async with asyncio.timeout(60):
+        while b"(listening)" not in await process.stdout.readline():
+            pass
+        process.send_signal(signal.SIGINT)
+        _, errors = await process.communicate()
+    assert (process.returncode, errors) == (130, b"")
+    for name in ("caller.wav", "agent.wav"):
+        assert (tmp_path / name).exists()
+
+
+@pytest.mark.server
+async def test_a_call_whose_output_nobody_reads_ends_without_a_traceback(
+    real_server: RealServer, tmp_path: Path
+) -> None:
+    reading, writing = os.pipe()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "antiphon.cli", "call", "--wav", QUESTION, "--out", tmp_path),
+        *("--server", real_server.url, "--key", real_server.key),
+        stdout=writing,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    os.close(writing)
+    async with asyncio.timeout(60):
+        await asyncio.to_thread(os.read, reading, 5)  # the call's id: from now on nobody reads
+        os.close(reading)
+        _, errors = await process.communicate()
+    assert (process.returncode, errors) == (128 + signal.SIGPIPE, b"")
 
 
 @pytest.mark.server

@@ -1,7 +1,7 @@
 """The `antiphon` command.
 
-Whatever takes long to import is imported by the command that needs it. What is the user's to mend ends in one plain
-line on stderr and exit code 2.
+Whatever takes long to import is imported by the command that needs it. Every error ends in one plain line on stderr:
+with exit code 2 where it is the user's to mend, with 1 where a call failed that had begun. Ctrl-C ends with 130.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from antiphon import __version__
-from antiphon.errors import AntiphonError, SetupError
+from antiphon.errors import AntiphonError, CallEnded, NoAnswer, SetupError
 
 if TYPE_CHECKING:
     from antiphon.server.config import Config
@@ -65,7 +65,7 @@ def main() -> None:
 
 def _fail(error: AntiphonError) -> NoReturn:
     print("antiphon: " + " ".join(str(error).split()), file=sys.stderr)  # noqa: T201
-    sys.exit(2)
+    sys.exit(1 if isinstance(error, CallEnded | NoAnswer) else 2)
 
 
 def _show_version(wanted: bool) -> None:
@@ -131,7 +131,9 @@ def serve(
 @app.command()
 def call(
     url: Annotated[str | None, typer.Argument(help="A joinUrl. Without one, a call is created.")] = None,
-    server: Annotated[str, typer.Option(help="Where to create the call.")] = "http://127.0.0.1:8000",
+    server: Annotated[
+        str, typer.Option(envvar="ANTIPHON_URL", help="Where to create the call, such as localhost:8000.")
+    ] = "http://127.0.0.1:8000",
     key: Annotated[str, typer.Option(envvar="ANTIPHON_API_KEY", help="API key of that server.")] = "",
     prompt: Annotated[str, typer.Option(help="System prompt: who the agent is.")] = (
         "You are a friendly voice assistant. Answer in one or two short sentences."
@@ -166,7 +168,7 @@ def call(
     body: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     body["firstSpeakerSettings"] = {"agent": {}} if agent_first else {"user": {}}
     options = CallOptions(url, server, key, body, tuple(wav or ()), rate, out)
-    asyncio.run(hold(options, Console(highlight=False)))
+    raise typer.Exit(asyncio.run(hold(options, Console(highlight=False))))
 
 
 @app.command()

@@ -14,6 +14,7 @@
     │   └── Overloaded          503  try later: ``retry_after_s``
     ├── JoinRefused             the join URL serves nobody (any more); carries a WebSocket close code
     ├── CallEnded               a client's call was closed by the other side; carries the close code
+    ├── NoAnswer                a client's call in which the other side did not answer
     ├── MessageError            a client's data message that cannot be understood
     ├── EngineError             a model or a server behind an engine failed; ``retryable``
     ├── StoreError              the database or the recordings folder failed
@@ -125,6 +126,10 @@ class CallEnded(AntiphonError):
         super().__init__(reason or f"close code {close_code}")
         self.close_code = close_code
         self.reason = reason
+
+
+class NoAnswer(AntiphonError):
+    """Seen by a client: the agent did not answer what was said to it. The text says what was waited for."""
 
 
 class MessageError(AntiphonError):

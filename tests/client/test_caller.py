@@ -68,6 +68,26 @@ async def test_waiting_for_something_that_never_comes_ends_with_the_call() -> No
         assert caught.value.close_code == 4404
 
 
+@pytest.mark.parametrize(
+    ("url", "line"),
+    [
+        ("http://127.0.0.1:8/calls?token=secret", "ws:// or wss://"),
+        ("secret", "ws:// or wss://"),
+        ("ws://", "ws:// or wss://"),
+        ("ws://host:99999/?token=secret", "no address"),
+        ("ws://[bad/?token=secret", "no address"),
+        ("ws://127.0.0.1:1/#secret", "no address"),
+        ("ws://no.such.host.invalid/?token=secret", "not known|resolution"),
+        ("ws://127.0.0.1:1/?token=secret", "nothing listens there"),
+    ],
+)
+async def test_what_cannot_be_joined_is_one_line_without_the_token(url: str, line: str) -> None:
+    with pytest.raises(SetupError, match=line) as caught:
+        async with join(url, Voice(RATE), input_rate=RATE, output_rate=RATE):
+            pass
+    assert "secret" not in str(caught.value)
+
+
 async def test_nobody_there_is_one_line_without_the_token(unused_tcp_port: int) -> None:
     with pytest.raises(SetupError) as caught:
         async with join(

@@ -44,6 +44,20 @@ def test_an_interruption_is_shown_and_nothing_is_said_twice() -> None:
     ) == ["1.00 agent Once upon", "1.00 (interrupted)", "1.00 agent Yes."]
 
 
+def test_on_a_terminal_lines_break_between_words_and_are_indented() -> None:
+    console = Console(width=40, force_terminal=True, color_system=None)
+    with console.capture() as captured:
+        live = Live(console)
+        words = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+        live.show(Received(1.0, {"type": "transcript", "role": "user", "final": True, "text": " ".join(words)}))
+        for number, word in enumerate(words):
+            live.show(Received(2.0, agent(delta=f" {word}" if number else word)))
+        live.end()
+    lines = captured.get().splitlines()
+    assert [line[:16].strip() for line in lines] == ["1.00  caller", "", "2.00  agent", ""]
+    assert [line[16:] for line in lines] == ["one two three four five", "six seven eight nine ten"] * 2
+
+
 def test_words_that_look_like_markup_are_words() -> None:
     assert printed(agent(final=True, text="[bold]loud[/]")) == ["1.00 agent [bold]loud[/]"]
 

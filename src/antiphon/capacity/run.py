@@ -17,6 +17,7 @@ from antiphon.audio.resampling import LiveResampler
 from antiphon.capacity import engines as measured
 from antiphon.capacity.media import media
 from antiphon.capacity.parts import TURN_S, USABLE, Capacity, Part
+from antiphon.client.files import writable, write_text
 from antiphon.client.wav import Samples, read_wav
 from antiphon.engines import registry
 from antiphon.engines.protocols import LISTENING_RATE
@@ -39,6 +40,8 @@ class CapacityOptions:
 
 async def run(options: CapacityOptions, console: Console) -> Capacity:
     """Measure and print; about a minute."""
+    if options.out is not None:
+        writable(options.out)
     speech, settings = _speech(), options.settings
     engines = registry.build(settings, options.models_dir)
     model, voice = engines.default_model, engines.voice(engines.default_voice)
@@ -68,8 +71,7 @@ async def run(options: CapacityOptions, console: Console) -> Capacity:
     found = Capacity(parts, options.cores)
     _report(found, console)
     if options.out is not None:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps(as_json(found), indent=2) + "\n", encoding="utf-8")
+        write_text(options.out, json.dumps(as_json(found), indent=2) + "\n")
         console.print(f"Left in {options.out}")
     return found
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
+from antiphon.client.address import reason, trust
 from antiphon.client.playback import Playback
 from antiphon.client.voice import Source, Utterance, Voice
 from antiphon.client.wav import Samples
@@ -19,6 +20,9 @@ from antiphon.errors import CallEnded, SetupError
 
 FRAME_S = 0.020
 """Length of what is sent at a time."""
+
+GOODBYE_S = 3.0
+"""For the server to answer that we hang up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,11 +194,17 @@ async def join(
     socket: see ``Caller.closed``.
     """
     try:
-        socket = await connect(url, compression=None, max_size=None, proxy=None, open_timeout=20)
-    except (OSError, InvalidURI, InvalidHandshake, TimeoutError) as error:
-        # The address is a secret until used, hence only its host is named.
-        host = url.split("?")[0].split("//")[-1].split("/")[0]
-        raise SetupError(f"cannot join the call at {host}: {str(error) or type(error).__name__}") from error
+        socket = await connect(
+            url,
+            compression=None,
+            max_size=None,
+            proxy=None,
+            open_timeout=20,
+            close_timeout=GOODBYE_S,
+            ssl=trust(url),
+        )
+    except (OSError, InvalidURI, InvalidHandshake, TimeoutError, ValueError) as error:
+        raise _cannot_join(url, error) from error
     caller = Caller(socket, source, input_rate, output_rate)
     caller.on_message, caller.on_audio = on_message, on_audio
     receiving = asyncio.create_task(caller.run_receiving(), name="caller receives")
@@ -208,3 +218,19 @@ async def join(
     for result in results:
         if isinstance(result, Exception):
             raise result
+
+
+def _cannot_join(url: str, error: Exception) -> SetupError:
+    """The address is a secret until used, hence only its host is named."""
+    scheme, found, rest = url.partition("://")
+    host = rest.split("?")[0].split("/")[0].rpartition("@")[2]
+    if scheme not in ("ws", "wss") or not found or not host:
+        return SetupError("this is no joinUrl: one begins with ws:// or wss:// (quote it: it may hold ? and &)")
+    match error:
+        case InvalidStatus():
+            why = f"it answered {error.response.status_code} and takes no calls at this address"
+        case OSError() | InvalidHandshake():
+            why = reason(error)
+        case _:
+            return SetupError(f"the joinUrl at {host} is no address; give it as the server answered it, in quotes")
+    return SetupError(f"cannot join the call at {host}: {why}; is its server running, and is this a joinUrl of it?")

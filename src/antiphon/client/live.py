@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Sequence
 from statistics import median
 
@@ -13,12 +15,21 @@ from rich.text import Text
 from antiphon.client.caller import Received
 from antiphon.client.turns import Turn
 
+_INDENT = 16
+"""Columns before the words: the time and who speaks."""
+
 
 class Live:
-    """Prints messages as they come: states, the caller's words, and the agent's as they grow."""
+    """Prints messages as they come: states, the caller's words, and the agent's as they grow.
+
+    On a terminal, lines break between words and go on under the words before. Elsewhere a message is one line.
+    """
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._width = max(20, console.width - _INDENT) if console.is_terminal else None
+        self._column = 0
+        """Of the line that is being written, after its indent."""
         self._growing: int | None = None
         """Ordinal of the agent's transcript whose line is not finished yet."""
         self._said: dict[int, str] = {}
@@ -62,14 +73,29 @@ class Live:
             if self._growing != ordinal:
                 self.end()
                 self._console.print(_prefix(message.at, "agent"), end=" ")
-                self._growing, words = ordinal, words.lstrip()
-            self._console.print(Text(words, "bold green"), end="", soft_wrap=True)
+                self._growing, self._column, words = ordinal, 0, words.lstrip()
+            self._console.print(Text(self._grown(words), "bold green"), end="", soft_wrap=True)
         if body.get("final"):
             self.end()
 
     def _line(self, at: float, who: str, text: str, style: str) -> None:
         self.end()
+        if self._width is not None:
+            text = f"\n{' ' * _INDENT}".join(textwrap.wrap(text, self._width))
         self._console.print(_prefix(at, who), Text(text, style), soft_wrap=True)
+
+    def _grown(self, words: str) -> str:
+        """Return ``words`` with line breaks where a word would not fit on the line any more."""
+        if self._width is None:
+            return words
+        written = ""
+        for space, word in re.findall(r"(\s*)(\S*)", words):
+            if self._column and self._column + len(space) + len(word) > self._width and space:
+                written += f"\n{' ' * _INDENT}"
+                self._column, space = 0, ""
+            written += space + word
+            self._column += len(space) + len(word)
+        return written
 
 
 def _prefix(at: float, who: str) -> Text:

@@ -7,20 +7,30 @@ from typing import Any, Self
 
 import httpx
 
+from antiphon.client.address import reason, server_url, trust
 from antiphon.errors import RequestError, SetupError, Unauthorized
 
 
 class Api:
     """One server and one key.
 
-    ``url`` is the server's address, such as ``http://127.0.0.1:8000``. Every method raises
-    :class:`SetupError` where the server cannot be reached, :class:`Unauthorized` where it does not know the key
-    and :class:`RequestError` where it refuses for another reason.
+    ``url`` is the server's address, such as ``http://127.0.0.1:8000`` or ``localhost:8000``; one that is none raises
+    :class:`SetupError`. Every method raises :class:`SetupError` where the server cannot be reached,
+    :class:`Unauthorized` where it does not know the key and :class:`RequestError` where it refuses for another reason.
     """
 
     def __init__(self, url: str, key: str) -> None:
-        self.url = url.rstrip("/")
-        self._client = httpx.AsyncClient(base_url=self.url, headers={"X-API-Key": key}, timeout=30, trust_env=False)
+        self.url = server_url(url)
+        key = key.strip()
+        if not (key.isascii() and (key.isprintable() or not key)):
+            raise Unauthorized(f"no API key has such characters; {_GOOD_KEY}")
+        self._client = httpx.AsyncClient(
+            base_url=self.url,
+            headers={"X-API-Key": key} if key else {},
+            timeout=30,
+            trust_env=False,
+            verify=trust(self.url) or True,
+        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -82,22 +92,38 @@ class Api:
     async def _request(self, method: str, path: str, **more: Any) -> Any:
         try:
             response = await self._client.request(method, path, **more)
-        except (httpx.TransportError, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+        except (httpx.RequestError, httpx.InvalidURL, UnicodeError) as error:
             raise SetupError(
-                f"cannot reach {self.url}: {str(error) or type(error).__name__}; "
+                f"cannot reach {self.url}: {reason(error)}; "
                 "is the server running (antiphon serve), and is the address right (--server)?"
             ) from error
-        if response.is_success:
-            return _json(response)
         answer = _json(response)
-        detail = (
-            str(answer.get("detail") or response.text.strip()) if isinstance(answer, dict) else response.text.strip()
+        if response.is_success and isinstance(answer, dict | list):
+            return answer
+        raise _refusal(self.url, response, answer)
+
+
+_GOOD_KEY = "give one with --key or ANTIPHON_API_KEY (`antiphon keys create`, on the server's machine, makes one)"
+
+
+def _refusal(url: str, response: httpx.Response, answer: Any) -> RequestError | SetupError:
+    status = f"{response.status_code} {response.reason_phrase}".strip()
+    if response.is_redirect:
+        place = response.headers.get("Location", "elsewhere").partition("/api/")[0]
+        return SetupError(f"{url} answered {status}: it has moved to {place}; give that address with --server")
+    detail = answer.get("detail") if isinstance(answer, dict) else None
+    if not isinstance(detail, str):
+        return SetupError(
+            f"{url} answered {status}, and not as an Antiphon server does; is the address right (--server)?"
         )
-        if response.status_code in (401, 403):
-            raise Unauthorized(
-                f"{self.url} does not take the API key: {detail} Give a good one with --key or ANTIPHON_API_KEY."
-            )
-        raise RequestError(f"{self.url} answered {response.status_code}: {detail}")
+    if response.status_code in (401, 403):
+        return Unauthorized(f"{url} does not take the API key: {detail}; {_GOOD_KEY}")
+    errors = answer.get("errors")
+    if isinstance(errors, list) and len(errors) > 1:
+        detail = "; ".join(f"{error['path']}: {error['message']}" for error in errors)
+    later = response.headers.get("Retry-After", "")
+    again = f"; try again in {later} s" if later.isdigit() else ""
+    return RequestError(f"{url} answered {response.status_code}: {detail}{again}")
 
 
 def _json(response: httpx.Response) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import wave
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from antiphon.client.files import cannot_write
 from antiphon.errors import SetupError
 
 Samples: TypeAlias = NDArray[np.int16]
@@ -45,6 +47,12 @@ def read_wav(path: Path) -> Wav:
     return Wav(samples, rate)
 
 
+def peak_db(samples: Samples) -> float:
+    """Return the level of the loudest sample, dB of full scale; minus infinity for silence."""
+    peak = int(np.abs(samples.astype(np.int32)).max(initial=0))
+    return 20 * math.log10(peak / 32_768) if peak else -math.inf
+
+
 def write_wav(path: Path, wav: Wav) -> None:
     """Write ``wav`` as 16-bit mono PCM, making the folder where there is none."""
     try:
@@ -53,4 +61,4 @@ def write_wav(path: Path, wav: Wav) -> None:
             file.setparams((1, 2, wav.rate, 0, "NONE", "not compressed"))
             file.writeframes(wav.samples.astype("<i2").tobytes())
     except OSError as error:
-        raise SetupError(f"cannot write {path}: {error.strerror}; name another place with --out") from error
+        raise cannot_write(path, error) from None

@@ -11,6 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
+from antiphon.client.files import writable, write_text
 from antiphon.client.live import Live, middle, turn_table
 from antiphon.client.rest import Api
 from antiphon.client.wav import Wav, write_wav
@@ -35,6 +36,8 @@ class DemoOptions:
 
 async def run(options: DemoOptions, console: Console) -> bool:
     """Hold the conversation and print it. True if every turn was understood and answered, and heard to be."""
+    for name in ("caller.wav", "agent.wav", "call.json"):
+        writable(options.out / name)
     with tempfile.TemporaryDirectory(prefix="antiphon-demo-") as folder:
         data = Path(folder) / "data"
         key = await options.make_key(data)
@@ -78,7 +81,7 @@ def _leave(out: Path, played: Played, judgement: Judgement, record: dict[str, An
         "wordErrorRate": round(judgement.word_error_rate, 4),
         "complaints": judgement.complaints,
     }
-    (out / "call.json").write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_text(out / "call.json", json.dumps(result, indent=2, ensure_ascii=False) + "\n")
 
 
 def _report(out: Path, played: Played, judgement: Judgement, record: dict[str, Any], console: Console) -> None:
