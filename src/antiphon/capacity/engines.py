@@ -46,25 +46,29 @@ SYSTEM = (
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One piece of work: the processor time of this process, and how long it took until its first and last result."""
+    """One piece of work: its processor time, and how long it took until its first and last result."""
 
     processor_s: float
     first_s: float
     whole_s: float
 
 
-async def measure(work: Callable[[], AsyncIterator[object]], times: int = TURNS) -> Measured:
+async def measure(
+    work: Callable[[], AsyncIterator[object]],
+    times: int = TURNS,
+    processor_s: Callable[[], float] = time.process_time,
+) -> Measured:
     """The mean of ``times`` pieces of work, after one that does not count."""
     totals = np.zeros(3)
     for round_ in range(times + 1):
-        began, processor = time.monotonic(), time.process_time()
+        began, processor = time.monotonic(), processor_s()
         first: float | None = None
         async with aclosing(cast(Any, work())) as results:
             async for _ in results:
                 first = first if first is not None else time.monotonic() - began
         if round_:
             whole = time.monotonic() - began
-            totals += (time.process_time() - processor, whole if first is None else first, whole)
+            totals += (processor_s() - processor, whole if first is None else first, whole)
     return Measured(*(float(total) for total in totals / times))
 
 
@@ -122,8 +126,13 @@ async def transcriber(engine: Transcriber, name: str, speech: Samples) -> Part:
     return Part("transcriber", name, cost, answer_s=found.whole_s, elsewhere=name in ELSEWHERE)
 
 
-async def language_model(engine: LanguageModel, name: str, speech: Samples) -> Part:
-    """A reply, in a conversation that grows; only its last turn is new to the model."""
+async def language_model(
+    engine: LanguageModel, name: str, speech: Samples, children_s: Callable[[], float] = lambda: 0.0
+) -> Part:
+    """A reply, in a conversation that grows; only its last turn is new to the model.
+
+    ``children_s``: tells the processor time of child processes that the engine computes in.
+    """
     said: list[ChatMessage] = []
 
     async def reply() -> AsyncIterator[object]:
@@ -138,7 +147,7 @@ async def language_model(engine: LanguageModel, name: str, speech: Samples) -> P
                 break  # every model is measured by a reply of the same length
         said.append(ChatMessage("assistant", words or REPLY))
 
-    found = await measure(reply)
+    found = await measure(reply, processor_s=lambda: time.process_time() + children_s())
     cost = found.processor_s / TURN_S
     return Part("language model", name, cost, answer_s=found.first_s, elsewhere=name in ELSEWHERE)
 

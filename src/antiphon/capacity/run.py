@@ -45,6 +45,7 @@ async def run(options: CapacityOptions, console: Console) -> Capacity:
     speech, settings = _speech(), options.settings
     engines = registry.build(settings, options.models_dir)
     model, voice = engines.default_model, engines.voice(engines.default_voice)
+    children_s = engines.processor_meter()
     listens, thinks = settings.transcriber.engine, settings.models[model].engine
     works: list[tuple[str, Callable[[], Awaitable[Part]]]] = [
         ("the call itself: ten callers talk to a server of its own", lambda: media(options.make_key, speech)),
@@ -53,7 +54,7 @@ async def run(options: CapacityOptions, console: Console) -> Capacity:
             lambda: measured.voice_activity(engines.voice_activity, settings.voice_activity.engine, speech),
         ),
         ("the transcriber", lambda: measured.transcriber(engines.transcriber, listens, speech)),
-        ("the language model", lambda: measured.language_model(engines.model(model), thinks, speech)),
+        ("the language model", lambda: measured.language_model(engines.model(model), thinks, speech, children_s)),
         ("the voice", lambda: measured.speaker(voice.speaker, settings.voices[voice.name].engine)),
     ]
     if (judge := engines.end_of_turn) is not None and settings.end_of_turn is not None:

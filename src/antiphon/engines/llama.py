@@ -120,6 +120,11 @@ class LlamaModel:
         self._server.load()
         self._server.chat({"messages": [{"role": "user", "content": "Hello."}], "max_tokens": 1, "stream": True}, _drop)
 
+    @property
+    def processor_s(self) -> float:
+        """Processor time used outside of this process, seconds."""
+        return self._server.processor_s
+
     async def generate(self, prompt: Prompt, audio: Samples | None = None) -> AsyncIterator[Generated]:
         """Stream the reply; ``audio`` is not for this model.
 

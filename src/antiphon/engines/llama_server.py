@@ -1,24 +1,30 @@
-"""llama.cpp in this process, through xllamacpp."""
+"""llama.cpp, as the engine sees it: a model to chat with. The work is done by ``llama_process.py``, in a child process.
+
+Loaded in this process, llama.cpp would stop the event loop for seconds; so it also cannot take the calls along when it
+dies. A child that died is started again by the next chat.
+"""
 
 from __future__ import annotations
 
-import os
-import secrets
+import contextlib
+import json
+import socket
+import subprocess
+import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import Any
 
+from antiphon.engines.llama_process import NO_LIBRARY, Loaded, Orders
 from antiphon.errors import EngineError, ModelCorrupt, ModelMissing, SetupError
 
-_BATCH = 64
-"""Prompt tokens read between two looks at whether anybody still wants the answer."""
-
-_SWAP_MIB = 256
-"""Memory for the prompts of calls that had to leave their slot; about 35 tokens to a MiB."""
-
-_ERRORS_ONLY = 0
+_LARGEST_ANSWER_BYTES = 65_536
+_END_PATIENCE_S = 5.0
 
 
 class ContextExceeded(Exception):
@@ -29,6 +35,38 @@ class ContextExceeded(Exception):
         self.prompt_tokens = prompt_tokens
 
 
+@dataclass(frozen=True, slots=True)
+class _Child:
+    """The process, and the socket over which it is told what to do. It ends when the socket is closed."""
+
+    process: subprocess.Popen[bytes]
+    control: socket.socket
+
+    @classmethod
+    def start(cls) -> _Child:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "antiphon.engines.llama_process", str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,  # Ctrl-C in a terminal is for us alone
+            )
+        return cls(process, ours)
+
+    @property
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+    def end(self) -> None:
+        """Kill it: it has nothing to lose, and its memory is free at once."""
+        self.process.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(_END_PATIENCE_S)
+        self.control.close()
+
+
 class LlamaServer:
     """A GGUF model and its slots. All methods block; ``chat`` may run in several threads at once."""
 
@@ -37,87 +75,113 @@ class LlamaServer:
         self._threads = threads
         self._context_tokens = context_tokens
         self._slots = slots
-        self._server: Any = None
-        self._lock = threading.Lock()
+        self._child: _Child | None = None
+        self._closed = False
+        self._loading = threading.Lock()
 
     def load(self) -> None:
         """Load the model, unless it is. Raises ``ModelMissing`` or ``ModelCorrupt``."""
-        with self._lock:
-            if self._server is None:
-                if not self._path.is_file():
-                    raise ModelMissing(f"there is no language model at {self._path}; run `antiphon models pull`")
-                self._server = self._start()
+        self._running()
 
     def chat(self, request: Mapping[str, Any], deliver: Callable[[dict[str, Any]], bool]) -> None:
         """Stream the answer to a chat completion request, chunk by chunk, until ``deliver`` returns True.
 
-        Raises :class:`ContextExceeded`, or :class:`EngineError`.
+        Returns when the slot is free again. Raises :class:`ContextExceeded`, or :class:`EngineError`.
         """
-        self.load()
-        with self._lock:
-            server = self._server
-        errors: list[dict[str, Any]] = []
+        child = self._running()
+        connection, theirs = Pipe()
+        with connection:
+            with theirs:
+                try:
+                    socket.send_fds(child.control, [b"chat"], [theirs.fileno()])
+                    connection.send_bytes(json.dumps(request).encode())
+                except OSError:
+                    raise EngineError("llama.cpp has died") from None
+            problem = _receive(connection, deliver)
+        if problem is None:
+            return
+        if problem.get("type") == "exceed_context_size_error":
+            raise ContextExceeded(int(problem["n_prompt_tokens"]))
+        # Not its message: that may quote the prompt.
+        raise EngineError(f"llama.cpp refused: {problem.get('type', 'error')} {problem.get('code', '')}".rstrip())
 
-        def on_chunk(chunk: dict[str, Any]) -> bool:
-            if "error" in chunk:
-                errors.append(chunk["error"])
-                return True
-            return deliver(chunk)
-
+    @property
+    def processor_s(self) -> float:
+        """Processor time that the child has used, seconds; 0 where it does not run or the system cannot tell."""
+        child = self._child
+        if child is None:
+            return 0.0
         try:
-            server.handle_chat_completions(dict(request), on_chunk)
-        except Exception as error:
-            raise EngineError(f"llama.cpp failed: {type(error).__name__}") from None
-        for problem in errors:
-            if problem.get("type") == "exceed_context_size_error":
-                raise ContextExceeded(int(problem["n_prompt_tokens"]))
-            # Not its message: that may quote the prompt.
-            raise EngineError(f"llama.cpp refused: {problem.get('type', 'error')} {problem.get('code', '')}".rstrip())
+            # Linux makes the clock of a process from its id: MAKE_PROCESS_CPUCLOCK in linux/posix-timers.h.
+            return time.clock_gettime((~child.process.pid << 3) | 2)
+        except (OSError, AttributeError):
+            return 0.0
 
     def close(self) -> None:
-        """Free the model. No ``chat`` may be running. Safe to call twice."""
-        with self._lock:
-            self._server = None
+        """Free the model; what runs is cut off, and what loads is given up. Safe to call twice."""
+        self._closed = True
+        if (child := self._child) is not None:
+            child.end()
 
-    def _start(self) -> Any:
-        # By default OpenMP's threads spin for milliseconds while they wait for each other, and then any other thread
-        # that wants a core (voice activity, the event loop) makes generation ten times slower; never to spin costs a
-        # third of the speed. OpenMP looks at this once, when it is loaded.
-        os.putenv("GOMP_SPINCOUNT", "500")
-        try:
-            import xllamacpp
-        except ImportError as error:
-            raise SetupError(
-                f"llama.cpp cannot be loaded: {error}; the embedded language model needs the system's OpenMP "
-                "(Debian: apt-get install libgomp1)"
-            ) from None
-        finally:
-            os.unsetenv("GOMP_SPINCOUNT")
-        # It insists on listening for HTTP too: then on a socket with a key nobody knows, and at once without a name.
+    def _running(self) -> _Child:
+        with self._loading:
+            if self._child is not None and self._child.alive and not self._closed:
+                return self._child
+            if self._child is not None:
+                self._child.end()
+            if self._closed:
+                raise EngineError("the language model is closed", retryable=False)
+            if not self._path.is_file():
+                raise ModelMissing(f"there is no language model at {self._path}; run `antiphon models pull`")
+            self._child = _Child.start()
+            self._load(self._child)
+            return self._child
+
+    def _load(self, child: _Child) -> None:
         with tempfile.TemporaryDirectory(prefix="antiphon-") as folder:
-            params = self._params(xllamacpp)
-            params.hostnames = [os.path.join(folder, "llama.sock")]
-            params.api_keys = [secrets.token_urlsafe(32)]
+            orders = Orders(str(self._path), self._threads, self._context_tokens, self._slots, folder)
             try:
-                return xllamacpp.Server(params)
-            except RuntimeError:
-                raise ModelCorrupt(
-                    f"{self._path} cannot be loaded: it is no GGUF model that llama.cpp knows, or memory is short"
-                ) from None
+                if self._closed:  # since it was last looked at, and ``close`` may have seen no child to end
+                    raise OSError
+                child.control.send(orders.to_json())
+                answer = child.control.recv(_LARGEST_ANSWER_BYTES)
+            except OSError:
+                answer = b""
+        if not answer:
+            child.end()
+            if self._closed:
+                raise EngineError("the language model is closed", retryable=False)
+            code = child.process.returncode
+            raise EngineError(f"llama.cpp ended with exit code {code} while it loaded {self._path}", retryable=False)
+        loaded = Loaded(**json.loads(answer))
+        if loaded.failure is None:
+            return
+        child.end()
+        if loaded.failure == NO_LIBRARY:
+            raise SetupError(
+                f"llama.cpp cannot be loaded: {loaded.reason}; the embedded language model needs the system's OpenMP "
+                "(Debian: apt-get install libgomp1)"
+            )
+        raise ModelCorrupt(
+            f"{self._path} cannot be loaded: it is no GGUF model that llama.cpp knows, or memory is short"
+        )
 
-    def _params(self, xllamacpp: Any) -> Any:
-        params = xllamacpp.CommonParams()
-        params.model.path = str(self._path)
-        params.n_parallel = self._slots
-        params.n_ctx = self._context_tokens * self._slots
-        params.n_batch = params.n_ubatch = _BATCH
-        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = self._threads
-        # Weights are rearranged for the CPU as they are read; mapped, they would be resident twice.
-        params.load_mode = xllamacpp.llama_load_mode.LLAMA_LOAD_MODE_NONE
-        params.cache_ram_mib = _SWAP_MIB
-        params.prefill_assistant = False
-        params.verbosity = _ERRORS_ONLY
-        params.n_threads_http = 1
-        params.ui = False
-        params.endpoint_slots = False
-        return params
+
+def _receive(connection: Connection, deliver: Callable[[dict[str, Any]], bool]) -> dict[str, Any] | None:
+    """Hand on the chunks of one chat until its end. Return llama.cpp's error, where there was one."""
+    problem: dict[str, Any] | None = None
+    stopped = False
+    while True:
+        try:
+            data = connection.recv_bytes()
+        except (EOFError, OSError):
+            raise EngineError("llama.cpp has died") from None
+        if not data:
+            return problem
+        chunk = json.loads(data)
+        if "error" in chunk:
+            problem = chunk["error"]
+        elif problem is None and not stopped and deliver(chunk):
+            stopped = True
+            with contextlib.suppress(OSError):
+                connection.send_bytes(b"stop")

@@ -78,6 +78,12 @@ class _AsyncClosable(Protocol):
 
 
 @runtime_checkable
+class _ComputesElsewhere(Protocol):
+    @property
+    def processor_s(self) -> float: ...
+
+
+@runtime_checkable
 class _FallsBack(Protocol):
     @property
     def candidates(self) -> Candidates[object]: ...
@@ -189,6 +195,11 @@ class Engines:
             if isinstance(engine, _Loadable):
                 progress(name)
                 await asyncio.to_thread(engine.load)
+
+    def processor_meter(self) -> Callable[[], float]:
+        """Return a function that tells the processor time, in seconds, of all child processes of the engines."""
+        elsewhere = [engine for _name, engine in self._distinct() if isinstance(engine, _ComputesElsewhere)]
+        return lambda: sum(engine.processor_s for engine in elsewhere)
 
     async def close(self) -> None:
         """Stop the engines' threads and connections. Safe to call twice."""

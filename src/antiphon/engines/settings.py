@@ -135,7 +135,7 @@ class ScriptedTranscriberSettings(StandIn):
 class LlamaSettings(StandIn):
     """A GGUF model through llama.cpp, embedded."""
 
-    engine: Literal["llama"] = Field(description="A GGUF model through llama.cpp, in this process.")
+    engine: Literal["llama"] = Field(description="A GGUF model through llama.cpp, in a child process.")
     path: FilePath | None = Field(
         default=None, description="A GGUF file of your own; by default the fetched Qwen2.5 1.5B."
     )

@@ -116,8 +116,8 @@ async def until_stopped(
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(signum, server.handle_exit, signum, None)
-    loading = asyncio.create_task(_load(parts.engines, parts.readiness, server))
-    tasks = [loading, *(asyncio.create_task(work) for work in (watch(parts.admission.load), *beside))]
+    loading = asyncio.create_task(_load_and_watch(parts, server))
+    tasks = [loading, *(asyncio.create_task(work) for work in beside)]
     try:
         await server.serve(sockets=sockets)
         if loading.done() and not loading.cancelled():
@@ -126,6 +126,12 @@ async def until_stopped(
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
+
+
+async def _load_and_watch(parts: Parts, server: Server) -> None:
+    """Load the models, then measure how late and how busy the event loop is."""
+    await _load(parts.engines, parts.readiness, server)
+    await watch(parts.admission.load, parts.engines.processor_meter())
 
 
 async def _load(engines: Engines, readiness: Readiness, server: Server) -> None:

@@ -1,0 +1,97 @@
+"""llama.cpp in its own process, with the real one: what loading, dying and closing do to the server around it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from antiphon.engines import weights
+from antiphon.engines.llama_server import LlamaServer
+from antiphon.errors import EngineError
+
+pytestmark = pytest.mark.models
+
+FOLDER = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "antiphon" / "models"
+HELLO = {"messages": [{"role": "user", "content": "Hello."}], "max_tokens": 200, "stream": True}
+WORTH_A_WARNING_S = 0.25
+
+
+def server() -> LlamaServer:
+    return LlamaServer(weights.find("qwen2.5-1.5b", FOLDER), threads=2, context_tokens=512, slots=2)
+
+
+def child_of(server: LlamaServer) -> int:
+    assert server._child is not None
+    return server._child.process.pid
+
+
+async def longest_stall_s(work: asyncio.Future[None]) -> float:
+    """How late the event loop was at worst until ``work`` was done."""
+    worst, loop = 0.0, asyncio.get_running_loop()
+    while not work.done():
+        due = loop.time() + 0.01
+        await asyncio.sleep(0.01)
+        worst = max(worst, loop.time() - due)
+    await work
+    return worst
+
+
+async def test_loading_leaves_the_event_loop_alone_and_a_child_that_died_is_replaced() -> None:
+    llama = server()
+    try:
+        assert llama.processor_s == 0
+        assert await longest_stall_s(asyncio.ensure_future(asyncio.to_thread(llama.load))) < WORTH_A_WARNING_S
+        assert llama.processor_s > 0.5, "loading alone takes more"
+        first = child_of(llama)
+
+        def die_after_the_first_words(chunk: object) -> bool:
+            os.kill(first, signal.SIGKILL)
+            return False
+
+        with pytest.raises(EngineError) as caught:
+            await asyncio.to_thread(llama.chat, HELLO, die_after_the_first_words)
+        assert caught.value.retryable
+        await asyncio.to_thread(os.waitid, os.P_PID, first, os.WEXITED | os.WNOWAIT)
+        chunks: list[object] = []
+
+        def keep(chunk: object) -> bool:
+            chunks.append(chunk)
+            return False
+
+        await asyncio.to_thread(llama.chat, {**HELLO, "max_tokens": 3}, keep)
+        assert chunks
+        assert child_of(llama) != first
+    finally:
+        llama.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(child_of(llama), 0)
+    with pytest.raises(EngineError, match="closed"):
+        llama.chat(HELLO, lambda chunk: False)
+
+
+def test_closing_while_the_model_loads_gives_up_at_once() -> None:
+    llama = server()
+    failed: list[EngineError] = []
+
+    def load() -> None:
+        try:
+            llama.load()
+        except EngineError as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=load)
+    thread.start()
+    while llama._child is None:
+        time.sleep(0.001)
+    began = time.monotonic()
+    llama.close()
+    thread.join(10)
+    assert time.monotonic() - began < 2, "loading takes four seconds"
+    assert [str(error) for error in failed] == ["the language model is closed"]
+    assert not failed[0].retryable
