@@ -21,7 +21,11 @@ def tracked() -> list[Path]:
     try:
         listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True)
     except (OSError, subprocess.CalledProcessError):
-        return [path for folder in ("src", "tests", "docs", "benchmarks") for path in (ROOT / folder).rglob("*.*")]
+        return [
+            path
+            for folder in ("src", "tests", "docs", "benchmarks", "examples")
+            for path in (ROOT / folder).rglob("*.*")
+        ]
     return [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
 
 
