@@ -91,6 +91,60 @@ async def test_a_call_is_joined_spoken_into_and_left(served: House, added: str) 
     assert (await served.client.get(path)).status_code == 404
 
 
+async def test_a_message_by_rest_reaches_a_call_from_the_moment_its_socket_is_open(served: House) -> None:
+    for number in range(9):
+        call = await create(served)
+        path = f"/api/calls/{call['callId']}"
+        message = {"type": "user_text_message", "text": f"words {number}"}
+        async with connect(call["joinUrl"], proxy=None) as socket:
+            sent = await served.client.post(f"{path}/send_data_message", json=message)  # no message was read yet
+            assert (sent.status_code, sent.text) == (204, "")
+            shown = (await served.client.get(path)).json()
+            assert (bool(shown["joined"]), shown["joinUrl"]) == (True, None)
+            assert (await served.client.delete(path)).status_code == 422
+            heard = [json.loads(await socket.recv())]
+            while heard[-1]["type"] != "transcript":
+                heard.append(json.loads(await socket.recv()))
+            assert heard[0]["type"] == "call_started"
+            assert heard[-1]["text"] == f"words {number}"
+        assert (await ended(served, call["callId"]))["endReason"] == "hangup"
+
+
+async def test_refused_joins_are_noted_on_the_call_and_end_nothing(served: House) -> None:
+    call = await create(served)
+    url, path = call["joinUrl"], f"/api/calls/{call['callId']}"
+    await refusal(url.partition("token=")[0])
+    async with joined(served, url):
+        await refusal(url)
+    await ended(served, call["callId"])
+    await refusal(url)
+    late = await create(served, joinTimeout="0.05s")
+    await ended(served, late["callId"])
+    await refusal(late["joinUrl"])
+    events = await refusals(served, path)
+    assert [event["extras"]["closeCode"] for event in events] == [4401, 4409, 4410]
+    assert {event["severity"] for event in events} == {"warning"}
+    assert events[1]["text"] == "A join was refused: the join URL was used already; it serves one join."
+    assert [event["extras"]["closeCode"] for event in await refusals(served, f"/api/calls/{late['callId']}")] == [4408]
+    assert (await served.client.get(path)).json()["endReason"] == "hangup"
+
+
+async def test_who_tries_tokens_fills_no_database(served: House) -> None:
+    call = await create(served)
+    wrong = call["joinUrl"][:-3] + "..."
+    codes = await asyncio.gather(*(refusal(wrong) for _ in range(30)))
+    assert {code for code, _ in codes} == {4401}
+    assert len(await refusals(served, f"/api/calls/{call['callId']}")) == 10
+    async with joined(served, call["joinUrl"]):
+        pass
+
+
+async def refusals(house: House, path: str) -> list[dict[str, Any]]:
+    found = await house.client.get(f"{path}/events", params={"type": "join_refused"})
+    events: list[dict[str, Any]] = found.json()["results"]
+    return events
+
+
 async def test_a_refused_join_says_why(served: House) -> None:
     call = await create(served)
     url = call["joinUrl"]
@@ -145,6 +199,8 @@ async def test_when_all_places_are_taken_others_are_told_to_come_later(served: H
         assert full.status_code == 503
         assert full.headers["Retry-After"]
         assert (await refusal(urls[3]))[0] == 1013
+        (noted,) = await refusals(served, f"/api/calls/{calls[3]['callId']}")
+        assert noted["extras"] == {"closeCode": 1013}
     for call in calls[:3]:
         await ended(served, call["callId"])
     await create(served)

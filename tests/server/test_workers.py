@@ -87,6 +87,16 @@ async def test_a_call_is_joined_at_any_worker_and_reached_by_rest_wherever_it_is
             assert [await say(bad, call, "hello") for call, _ in seen.values()] == [401, 401]
 
 
+async def test_a_message_reaches_a_call_as_soon_as_its_socket_is_open_whichever_worker_is_asked(server: Crew) -> None:
+    async with server.other_client() as other:
+        for number in range(6):
+            call = await server.create(**WRITING)
+            async with connect(call["joinUrl"], proxy=None) as socket:
+                assert [await say(client, call, f"words {number}") for client in (server.client, other)] == [204, 204]
+                assert (await server.call(call["callId"]))["joined"]
+                assert "call_started" in await socket.recv()
+
+
 async def hold(server: Crew, stack: AsyncExitStack, number: int) -> tuple[dict[str, Any], Caller]:
     call = await server.create(**WRITING, metadata={"number": str(number)})
     return call, await stack.enter_async_context(joined(call))

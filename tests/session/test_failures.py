@@ -162,6 +162,8 @@ def test_a_mistake_in_the_core_ends_the_call_with_a_line_in_the_log(method: str)
     assert scene.client.closed == (1011, "the server failed")
     assert [line["event"] for line in logs] == ["session_broke"]
     assert logs[0]["exc_info"]
+    (event,) = [event for event in scene.record.noted if event.type == "session_failed"]
+    assert event.text == "The server failed (ZeroDivisionError); the call cannot go on."
 
 
 class BrokenPipe(VirtualClient):

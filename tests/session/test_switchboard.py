@@ -12,13 +12,15 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from antiphon.call.messages import Severity
 from antiphon.call.settings import TurnSettings
 from antiphon.engines import registry
 from antiphon.engines.registry import Engines
-from antiphon.errors import AntiphonError
+from antiphon.errors import AntiphonError, StoreError
 from antiphon.server.config import Config
+from antiphon.session.joins import JoinTicket
 from antiphon.session.load import Admission
-from antiphon.session.switchboard import JoinTicket, Switchboard
+from antiphon.session.switchboard import Switchboard
 from antiphon.store.database import Database
 from antiphon.store.ledger import Ledger
 from antiphon.store.records import CallRecord, JoinClaim
@@ -83,11 +85,62 @@ async def exchange(tmp_path: Path) -> AsyncIterator[Exchange]:
 
 async def test_a_call_whose_engines_are_gone_when_it_is_joined_is_ended(exchange: Exchange) -> None:
     ticket = await exchange.joined()
-    gone = JoinTicket(replace(ticket.call, model="gone"), ticket.request, ticket.medium, None)
+    gone = JoinTicket(replace(ticket.call, model="gone"), ticket.request, ticket.medium)
     with pytest.raises(AntiphonError):
         await exchange.switchboard.serve(gone, VirtualClient())
     assert await exchange.reason(ticket.call.call_id) == "system_error"
     assert exchange.switchboard.live_count == 0
+    (event,) = await exchange.store.events.of_call(ticket.call.call_id)
+    assert (event.type, event.severity) == ("call_failed", Severity.ERROR)
+    assert "'gone'" in event.text
+    (stage,) = await exchange.store.stages.of_call(ticket.call.call_id)
+    assert stage.error_count == 1
+
+
+async def test_a_call_whose_client_leaves_before_its_socket_is_open_is_ended_and_says_so(exchange: Exchange) -> None:
+    ticket = await exchange.joined()
+    call_id = ticket.call.call_id
+    assert exchange.switchboard.is_live(call_id)
+    await exchange.switchboard.release(ticket)
+    assert await exchange.reason(call_id) == "connection_error"
+    (event,) = await exchange.store.events.of_call(call_id)
+    assert (event.type, event.severity) == ("join_failed", Severity.WARNING)
+    assert (exchange.switchboard.taken, exchange.switchboard.is_live(call_id)) == (0, False)
+
+
+async def test_a_join_that_fails_after_it_was_claimed_ends_the_call_and_says_why(
+    exchange: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object) -> bool:
+        raise StoreError("the disk is full")
+
+    call, token = await exchange.made()
+    monkeypatch.setattr(exchange.store.calls, "mark_joined", broken)
+    with pytest.raises(StoreError):
+        await exchange.switchboard.join(call.call_id, token, None)
+    assert await exchange.reason(call.call_id) == "system_error"
+    (event,) = await exchange.store.events.of_call(call.call_id)
+    assert (event.type, event.text) == ("join_failed", "The server could not take the join: the disk is full.")
+    assert (exchange.switchboard.taken, exchange.switchboard.is_live(call.call_id)) == (0, False)
+
+
+async def test_created_joined_and_ended_are_one_line_each_without_a_word_of_the_call(exchange: Exchange) -> None:
+    with capture_logs() as logs:
+        call, token = await exchange.made()
+        ticket = await exchange.switchboard.join(call.call_id, token, "web_1")
+        exchange.switchboard.send(call.call_id, UserTextMessage("a secret"))
+        client = VirtualClient()
+        client.leave()
+        await exchange.switchboard.serve(ticket, client)
+        never, _ = await exchange.made()
+        await exchange.switchboard.invitations._end(never.call_id)
+    lines = [(line["event"], line.get("reason")) for line in logs if line["call_id"] == call.call_id]
+    assert lines == [("call_created", None), ("call_joined", None), ("call_ended", "hangup")]
+    lines = [(line["event"], line.get("reason")) for line in logs if line["call_id"] == never.call_id]
+    assert lines == [("call_created", None), ("call_ended", "unjoined")]
+    assert "secret" not in str(logs)
+    assert all(line["log_level"] == "info" for line in logs)
+    assert [line["duration_s"] >= 0 for line in logs if line["event"] == "call_ended"] == [True, True]
 
 
 async def test_a_join_timeout_that_fires_while_the_join_is_being_claimed_does_not_end_the_call(
@@ -113,8 +166,8 @@ async def test_a_join_timeout_that_fires_while_the_join_is_being_claimed_does_no
 async def test_a_message_sent_by_rest_while_the_join_is_written_down_reaches_the_call(
     exchange: Exchange, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ticket = await exchange.joined()
-    call_id = ticket.call.call_id
+    call, token = await exchange.made()
+    call_id = call.call_id
     mark_joined = exchange.store.calls.mark_joined
 
     async def slow_mark(call_id: str, now: datetime, version: str | None) -> bool:
@@ -122,6 +175,7 @@ async def test_a_message_sent_by_rest_while_the_join_is_written_down_reaches_the
         return await mark_joined(call_id, now, version)
 
     monkeypatch.setattr(exchange.store.calls, "mark_joined", slow_mark)
+    ticket = await exchange.switchboard.join(call_id, token, None)
     client = VirtualClient()
     client.leave()
     await exchange.switchboard.serve(ticket, client)

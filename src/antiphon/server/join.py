@@ -7,13 +7,14 @@ import re
 
 import structlog
 from fastapi import APIRouter
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketState
 
 from antiphon.errors import JoinRefused
 from antiphon.media.server_websocket import ServerWebSocket
 from antiphon.server.logs import where
 from antiphon.server.ports import Services
 from antiphon.server.sockets import EXTENSION, CallSocket
+from antiphon.session.joins import JoinTicket
 
 SERVER_FAULT = 1011
 LONGEST_REASON = 123
@@ -28,11 +29,19 @@ _log = structlog.get_logger(__name__)
 
 @router.websocket("/api/calls/{call_id}/join")
 async def join(websocket: WebSocket, call_id: str) -> None:
-    """Serve one join. A refused one is accepted first: only so does a client see the code and the reason."""
+    """Serve one join.
+
+    The call is claimed before the socket is accepted: a client whose socket is open can be sent messages by REST. A
+    refused join is accepted nevertheless, and then closed: only so does a client see the code and the reason.
+    """
     serving: Services = websocket.app.state.services
-    await websocket.accept()
     try:
-        await _serve(serving, websocket, call_id)
+        ticket = await _claim(serving, websocket, call_id)
+        try:
+            await websocket.accept()
+            await _serve(serving, websocket, ticket)
+        finally:
+            await serving.switchboard.release(ticket)
     except JoinRefused as refusal:
         _log.info("join_refused", call_id=call_id[:36], code=refusal.close_code, reason=refusal.reason)
         await _close(websocket, refusal.close_code, refusal.reason)
@@ -41,12 +50,15 @@ async def join(websocket: WebSocket, call_id: str) -> None:
         await _close(websocket, SERVER_FAULT, "something went wrong on the server")
 
 
-async def _serve(serving: Services, websocket: WebSocket, call_id: str) -> None:
+async def _claim(serving: Services, websocket: WebSocket, call_id: str) -> JoinTicket:
     query = websocket.query_params
     # Of the parameters that clients add, one is kept. Some add theirs with a second "?".
     found = _TOKEN.match(query.get("token", ""))
     version = query.get("clientVersion", "").replace("\0", "")[:MOST_OF_A_VERSION] or None
-    ticket = await serving.switchboard.join(call_id, found[0] if found else "", version)
+    return await serving.switchboard.join(call_id, found[0] if found else "", version)
+
+
+async def _serve(serving: Services, websocket: WebSocket, ticket: JoinTicket) -> None:
     wanted = ticket.medium
     direct: CallSocket | None = websocket.scope.get("extensions", {}).get(EXTENSION)
     if direct is not None:
@@ -57,4 +69,6 @@ async def _serve(serving: Services, websocket: WebSocket, call_id: str) -> None:
 
 async def _close(websocket: WebSocket, code: int, reason: str) -> None:
     with contextlib.suppress(Exception):  # the client may be gone already
+        if websocket.application_state is WebSocketState.CONNECTING:
+            await websocket.accept()
         await websocket.close(code, reason.encode()[:LONGEST_REASON].decode(errors="ignore"))

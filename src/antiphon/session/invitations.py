@@ -21,6 +21,7 @@ from typing import Any
 from antiphon import metrics
 from antiphon.call.ends import EndReason
 from antiphon.errors import DataFolderError
+from antiphon.session.call_log import log_ended
 from antiphon.store.calls import CallRepository
 from antiphon.store.records import CallRecord
 
@@ -131,5 +132,7 @@ class Invitations:
 
     async def _end(self, call_id: str) -> None:
         """A join that is being claimed, by whatever process, is decided by the store: one of the two is first."""
-        if await self._calls.end_unclaimed(call_id, datetime.now(UTC)):
+        ended = datetime.now(UTC)
+        if await self._calls.end_unclaimed(call_id, ended):
             metrics.CALLS_ENDED.labels(EndReason.UNJOINED.value).inc()
+            log_ended(call_id, EndReason.UNJOINED, None, ended)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 import structlog
 
@@ -15,6 +17,7 @@ from antiphon.call import actions as act
 from antiphon.call import events as ev
 from antiphon.call.call import Call
 from antiphon.call.ends import EndReason
+from antiphon.call.messages import CallEvent, Severity
 from antiphon.call.settings import CallSettings
 from antiphon.call.tools import MAIN_THREAD, ToolOutcome
 from antiphon.engines.candidates import FellBack
@@ -114,8 +117,9 @@ class Session:
                 raise _CallOver
         except* _CallOver:
             pass
-        except* Exception:
+        except* Exception as broken:
             _log.exception("session_broke", call_id=self._settings.call_id)
+            self._note_fault(broken.exceptions[0])
         finally:
             self._shut_down()
         await self._medium.close(end.close_code, end.text)
@@ -226,10 +230,17 @@ class Session:
     def _break(self) -> None:
         """Something of ours failed: the call cannot go on. To be called while the exception is being handled."""
         _log.exception("session_broke", call_id=self._settings.call_id)
+        self._note_fault(sys.exception())
         self._over = True
         self._inbox.clear()
         if self._ended is not None and not self._ended.done():
             self._ended.set_result(act.End(EndReason.SYSTEM_ERROR, 1011, "the server failed"))
+
+    def _note_fault(self, error: BaseException | None) -> None:
+        """Tell in the call's events why it ends. The error's own text stays out: it may quote a caller."""
+        text = f"The server failed ({type(error).__name__}); the call cannot go on."
+        with suppress(Exception):  # what failed may be this very thing
+            self._outlet.note(CallEvent(Severity.ERROR, "session_failed", text))
 
     def _carry_out(self) -> None:
         for action in self._core.actions():

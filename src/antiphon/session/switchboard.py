@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,16 @@ from antiphon.audio.recording import RecordingWriter
 from antiphon.call.ends import EndReason
 from antiphon.call.settings import ThreadSettings, TurnSettings
 from antiphon.engines.registry import Engines
-from antiphon.errors import InvalidRequest, JoinRefused, NotFound, Overloaded, StoreError, WrongState
+from antiphon.errors import InvalidRequest, NotFound, StoreError, WrongState
 from antiphon.media.gathering import Gathering
 from antiphon.media.protocol import Medium
 from antiphon.session.assembly import engines_of, settings_of
+from antiphon.session.call_log import log_abandoned, log_created
 from antiphon.session.chronicle import LedgerChronicle, event_records, initial_messages
 from antiphon.session.data_connections import DataConnections
+from antiphon.session.endings import Endings, told
 from antiphon.session.invitations import Invitations, hash_token, read_secret
+from antiphon.session.joins import Joins, JoinTicket
 from antiphon.session.load import Admission
 from antiphon.session.pacer import Pacer
 from antiphon.session.session import Session
@@ -32,38 +35,18 @@ from antiphon.session.stages import StageMaker
 from antiphon.session.toolbox import Toolbox, tool_records
 from antiphon.session.voices import VoiceChoice, Voices
 from antiphon.store.ledger import Ledger
-from antiphon.store.records import CallRecord, JoinClaim, StageRecord, new_id
+from antiphon.store.records import CallRecord, StageRecord, new_id
 from antiphon.store.repositories import Repositories
 from antiphon.tools.http import HttpCaller
-from antiphon.wire.call_request import CallRequest, parse_call_request
+from antiphon.wire.call_request import CallRequest
 from antiphon.wire.experimental import switches
 from antiphon.wire.incoming import Incoming
-from antiphon.wire.medium import ServerWebSocketMedium
 from antiphon.wire.outgoing import WEBSOCKET_DEFAULTS
 
-FLUSH_PATIENCE_S = 5.0
 SETTLE_PATIENCE_S = 1.0
 SHUTDOWN_PATIENCE_S = 5.0
 
-_REFUSALS = {
-    JoinClaim.UNKNOWN: (4404, "there is no such call"),
-    JoinClaim.WRONG_TOKEN: (4401, "the join URL is not valid"),
-    JoinClaim.USED: (4409, "the join URL was used already; it serves one join"),
-    JoinClaim.ENDED: (4410, "the call has ended"),
-    JoinClaim.EXPIRED: (4408, "the join URL was not used within joinTimeout"),
-}
-
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class JoinTicket:
-    """A join URL well used: what the medium must carry. Give it to ``serve`` once."""
-
-    call: CallRecord
-    request: CallRequest
-    medium: ServerWebSocketMedium
-    client_version: str | None
 
 
 class Switchboard:
@@ -93,7 +76,6 @@ class Switchboard:
         self._spool = Spool(self._live if worker is None else _of_worker(self._live, worker))
         self._pacer = Pacer()
         self._sessions: dict[str, Session] = {}
-        self._joining: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._http = http or HttpCaller()
         self._data_connections = data_connections or DataConnections()
@@ -101,6 +83,8 @@ class Switchboard:
         self._voices = Voices(engines, self._http)
         self.invitations = Invitations(repositories.calls, read_secret(recordings.parent), self._spawn)
         self.invitations.on_gone = self._toolbox.forget
+        self._endings = Endings(repositories.calls, ledger, self._spool)
+        self._joins = Joins(repositories, self.invitations, self._toolbox, self._endings)
         self._closing = False
         self._empty = asyncio.Event()
         self._empty.set()
@@ -123,14 +107,14 @@ class Switchboard:
             for folder in (self._live, *self._live.glob("w*/")):
                 await Spool(folder).recover(self._ledger)
             for call in await self._repositories.calls.end_abandoned(_now()):
-                _log.warning("call_was_abandoned", call_id=call.call_id)
+                log_abandoned(call)
         self._spawn(self._pacer.run())
 
     async def bury(self, worker: int) -> None:
         """A worker is gone: end its calls on record, and take over those that wait for their join."""
         await Spool(_of_worker(self._live, worker)).recover(self._ledger)
         for call in await self._repositories.calls.end_calls_of(worker, _now()):
-            _log.warning("call_was_abandoned", call_id=call.call_id)
+            log_abandoned(call)
         for call in await self._repositories.calls.adopt(worker, _now()):
             self.invitations.expect(call)
 
@@ -197,6 +181,7 @@ class Switchboard:
         self._toolbox.keep(call_id, tools)
         self.invitations.expect(call)
         metrics.CALLS_CREATED.inc()
+        log_created(call)
         return call
 
     def join_url(self, call: CallRecord, base: str) -> str | None:
@@ -206,57 +191,42 @@ class Switchboard:
     # Joining
 
     async def join(self, call_id: str, token: str, client_version: str | None) -> JoinTicket:
-        """Use a join URL. Raises :class:`JoinRefused` with a close code and a reason."""
-        try:
-            self._admission.check_place(self.taken)
-        except Overloaded as error:
-            raise self._refuse(1013, error.detail) from None
-        if call_id in self._joining or not self.invitations.is_token(call_id, token):
-            return await self._claim(call_id, token, client_version)
-        # The place is taken from here on: many who come at once would all find the last one free.
-        self._joining.add(call_id)
-        try:
-            return await self._claim(call_id, token, client_version)
-        except BaseException:
-            self._joining.discard(call_id)
-            raise
+        """Use a join URL. From here on the call takes messages; ``serve`` the ticket, and ``release`` it in the end.
 
-    async def _claim(self, call_id: str, token: str, client_version: str | None) -> JoinTicket:
-        claim = await self._repositories.calls.claim_join(call_id, hash_token(token), _now())
-        if claim is not JoinClaim.JOINED:
-            raise self._refuse(*_REFUSALS[claim])
-        self.invitations.used(call_id)
-        call = await self._repositories.calls.get(call_id)
-        if call is None:
-            raise self._refuse(*_REFUSALS[JoinClaim.UNKNOWN])
-        request = parse_call_request(call.request)
-        await self._toolbox.recall(call, request)
-        medium = request.medium.server_web_socket
-        if medium is None:
-            await self._end_record(call_id, EndReason.UNJOINED)
-            raise self._refuse(4400, "this call's medium is not serverWebSocket, which is what this URL serves")
-        return JoinTicket(call, request, medium, client_version)
+        Raises:
+            JoinRefused: with a close code and a reason, which the call's events hold, too.
+
+        """
+        return await self._joins.join(call_id, token, client_version, lambda: self._admission.check_place(self.taken))
+
+    async def release(self, ticket: JoinTicket) -> None:
+        """Give a ticket back. The call ends here if it was never served: its client was gone too soon."""
+        await self._joins.release(ticket)
 
     async def serve(self, ticket: JoinTicket, medium: Medium) -> None:
         """Serve a joined call to its end, and put its end on record."""
         call = ticket.call
-        self._joining.discard(call.call_id)
+        early = self._joins.hand_over(ticket)
         metrics.LIVE_CALLS.inc()
         reason = EndReason.SYSTEM_ERROR
         try:
             session = self._session(ticket, medium)
             self._sessions[call.call_id] = session
+            for message in early:
+                session.receive(message)
             self._admission.load.call_began(asyncio.get_running_loop().time())
             self._empty.clear()
             if self._closing:
                 self._stop(session)
-            await self._repositories.calls.mark_joined(call.call_id, _now(), ticket.client_version)
             reason = (await session.run()).reason
+        except Exception as error:
+            self._endings.note_failure(call, "call_failed", f"The server could not serve the call: {told(error)}.")
+            raise
         finally:
             metrics.LIVE_CALLS.dec()
             self._sessions.pop(call.call_id, None)
             await self._voices.release(call.call_id)
-            await self._end_record(call.call_id, reason)
+            await self._endings.end(call.call_id, reason, call.joined)
             if not self._sessions:
                 self._empty.set()
 
@@ -303,15 +273,17 @@ class Switchboard:
         return len(self._sessions)
 
     def is_live(self, call_id: str) -> bool:
-        """Joined, and not ended."""
-        return call_id in self._sessions
+        """Joined, or being joined, and not ended."""
+        return call_id in self._sessions or call_id in self._joins.early
 
     def send(self, call_id: str, message: Incoming) -> None:
         """Give a live call a data message. Raises :class:`WrongState` where it is not live."""
-        session = self._sessions.get(call_id)
-        if session is None:
+        if (session := self._sessions.get(call_id)) is not None:
+            session.receive(message)
+        elif (early := self._joins.early.get(call_id)) is not None:
+            early.append(message)
+        else:
             raise WrongState("the call is not live")
-        session.receive(message)
 
     async def settle(self, call_id: str) -> None:
         """Return when what has happened in the call is on record; where that takes too long, without."""
@@ -337,23 +309,7 @@ class Switchboard:
     @property
     def taken(self) -> int:
         """Calls being served or joined now."""
-        return len(self._sessions) + len(self._joining)
-
-    async def _end_record(self, call_id: str, reason: EndReason) -> None:
-        """Everything of the call is written before it counts as ended: history is final from then on."""
-        recorded = False
-        try:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._ledger.flush(call_id), FLUSH_PATIENCE_S)
-                recorded = True
-        finally:
-            self._spool.close(call_id, recorded=recorded)
-        if await self._repositories.calls.mark_ended(call_id, reason, _now()):
-            metrics.CALLS_ENDED.labels(reason.value).inc()
-
-    def _refuse(self, code: int, reason: str) -> JoinRefused:
-        metrics.JOINS_REFUSED.labels(str(code)).inc()
-        return JoinRefused(reason, code)
+        return len(self._sessions) + len(self._joins.under_way)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from antiphon.call.messages import Severity
 from antiphon.store.database import Database
@@ -28,6 +28,19 @@ class EventRepository:
         """Store events of a call that is not live; a live one's go through the ``Ledger``."""
         async with self._database.write() as connection:
             await put_events(connection, events)
+
+    async def append_up_to(self, event: EventRecord, most: int) -> bool:
+        """Store an event, unless its call has ``most`` of its type already. ``False`` where it has."""
+        count = select(func.count()).where(EventRow.call_id == event.call_id, EventRow.type == event.type)
+        async with self._database.look() as connection:
+            if (await connection.scalar(count) or 0) >= most:
+                return False
+        async with self._database.write() as connection:
+            # Counted again: any number may come at once.
+            if (await connection.scalar(count) or 0) >= most:
+                return False
+            await put_events(connection, [event])
+        return True
 
     async def of_call(self, call_id: str) -> tuple[EventRecord, ...]:
         """All events of a call in the order they were stored, none where there is no such call."""
