@@ -45,7 +45,8 @@ KNOWS: dict[str, set[str]] = {
     "client": {"errors"},
     "demo": {"client", "engines", "errors"},
     "capacity": {"audio", "call", "client", "demo", "engines", "errors"},
-    "cli": {"capacity", "client", "demo", "engines", "errors", "server", "store"},
+    "ending": {"engines", "errors"},
+    "cli": {"capacity", "client", "demo", "ending", "engines", "errors", "server", "store"},
 }
 """Each room and the rooms it may import from, beside itself. The version is everybody's."""
 
@@ -160,4 +161,6 @@ def test_the_commands_import_nothing_heavy_until_they_run() -> None:
     found = {name.split(".")[0] for name in imports(PACKAGE / "cli.py", at_import_only=True)}
     assert found <= light
     own = {name for name in imports(PACKAGE / "cli.py", at_import_only=True) if name.startswith("antiphon.")}
-    assert own <= {"antiphon.errors"}
+    assert own <= {"antiphon.errors", "antiphon.ending"}
+    for name in ("antiphon.ending", "antiphon.engines.threads"):
+        assert {module.split(".")[0] for module in imports(NAMES[name])} <= {"antiphon", *sys.stdlib_module_names}

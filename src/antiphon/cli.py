@@ -7,17 +7,19 @@ with exit code 2 where it is the user's to mend, with 1 where a call failed that
 from __future__ import annotations
 
 import asyncio
-import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from antiphon import __version__
-from antiphon.errors import AntiphonError, CallEnded, NoAnswer, SetupError
+from antiphon.ending import run_stoppable, run_to_the_end
+from antiphon.errors import SetupError
 
 if TYPE_CHECKING:
     from antiphon.server.config import Config
@@ -55,17 +57,7 @@ class LogLevel(StrEnum):
 
 def main() -> None:
     """Run the command line; errors of ours are one line."""
-    try:
-        app()
-    except AntiphonError as error:
-        _fail(error)
-    except KeyboardInterrupt:
-        sys.exit(130)
-
-
-def _fail(error: AntiphonError) -> NoReturn:
-    print("antiphon: " + " ".join(str(error).split()), file=sys.stderr)  # noqa: T201
-    sys.exit(1 if isinstance(error, CallEnded | NoAnswer) else 2)
+    run_to_the_end(app)
 
 
 def _show_version(wanted: bool) -> None:
@@ -192,15 +184,16 @@ def demo(
     async def make_key(data_dir: Path) -> str:
         return await _create_key(_load(config, data_dir), "demo")
 
-    def open_transcriber() -> Transcriber:
+    @contextmanager
+    def open_transcriber() -> Iterator[Transcriber]:
         from antiphon.engines.whisper import WhisperTranscriber
 
-        transcriber = WhisperTranscriber(loaded.models_dir / "whisper-base")
-        transcriber.load()
-        return transcriber
+        with closing(WhisperTranscriber(loaded.models_dir / "whisper-base")) as transcriber:
+            transcriber.load()
+            yield transcriber
 
     arguments = [] if config is None else ["--config", str(config)]
-    good = asyncio.run(run(DemoOptions(out, make_key, open_transcriber, arguments), console))
+    good = run_stoppable(run(DemoOptions(out, make_key, open_transcriber, arguments), console))
     raise typer.Exit(0 if good else 1)
 
 
@@ -225,7 +218,7 @@ def capacity(
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     options = CapacityOptions(loaded, loaded.models_dir, make_key, cores, out)
-    asyncio.run(run(options, Console(highlight=False)))
+    run_stoppable(run(options, Console(highlight=False)))
 
 
 @models_app.command("list")

@@ -60,10 +60,10 @@ async def run(options: CapacityOptions, console: Console) -> Capacity:
     if (judge := engines.end_of_turn) is not None and settings.end_of_turn is not None:
         name = settings.end_of_turn.engine
         works.insert(2, ("the end of turn", lambda: measured.end_of_turn(judge, name, speech)))
-    with console.status("Loading the models"):
-        await engines.load()
     parts = []
     try:
+        with console.status("Loading the models"):
+            await engines.load()
         for what, work in works:
             with console.status(f"Measuring {what}"):
                 parts.append(await work())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,12 +26,13 @@ from antiphon.errors import CallEnded, SetupError
 @dataclass(frozen=True, slots=True)
 class DemoOptions:
     """``make_key`` makes an API key in the data folder it is given; ``arguments`` are more of them for
-    ``antiphon serve``; ``open_transcriber`` brings the engine that understands the agent's sound afterwards.
+    ``antiphon serve``; ``open_transcriber`` brings the engine that understands the agent's sound afterwards, and
+    closes it.
     """
 
     out: Path
     make_key: Callable[[Path], Awaitable[str]]
-    open_transcriber: Callable[[], Transcriber]
+    open_transcriber: Callable[[], AbstractContextManager[Transcriber]]
     arguments: Sequence[str] = ()
 
 
@@ -47,8 +49,8 @@ async def run(options: DemoOptions, console: Console) -> bool:
                 status.stop()
                 console.print(f"A server answers at {url}")
                 played, record = await _converse(api, console)
-    with console.status("Listening to what the agent said"):
-        judgement = await judge(played, options.open_transcriber())
+    with console.status("Listening to what the agent said"), options.open_transcriber() as transcriber:
+        judgement = await judge(played, transcriber)
     _leave(options.out, played, judgement, record)
     _report(options.out, played, judgement, record, console)
     return not judgement.complaints

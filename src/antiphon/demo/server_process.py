@@ -14,7 +14,10 @@ from antiphon.client.rest import Api
 from antiphon.errors import SetupError
 
 START_TIMEOUT_S = 120.0
-_STOP_TIMEOUT_S = 15.0
+DRAIN_PATIENCE_S = 2.0
+"""For calls that live when the server is stopped: whoever had them has left by then."""
+
+STOP_PATIENCE_S = 60.0
 _POLL_S = 0.1
 
 
@@ -54,16 +57,19 @@ async def _ready(process: asyncio.subprocess.Process, url: str, log: Path) -> No
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is not None:
-        return
-    with contextlib.suppress(ProcessLookupError):
-        process.terminate()
+    """Stop the server: the first signal lets its live calls go on, the second closes them."""
     try:
-        async with asyncio.timeout(_STOP_TIMEOUT_S):
+        for patience_s in (DRAIN_PATIENCE_S, STOP_PATIENCE_S):
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    process.terminate()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(process.wait(), patience_s)
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
             await process.wait()
-    except TimeoutError:
-        process.kill()
-        await process.wait()
 
 
 def _last_line(log: Path) -> str:

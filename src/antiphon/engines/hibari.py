@@ -74,6 +74,12 @@ class _Model:
                 self._voice = voice
             return self._voice
 
+    def close(self) -> None:
+        """End the thread and free the voice."""
+        if self.worker.close():
+            with self._loading:
+                self._voice = None
+
 
 class HibariSpeaker:
     """The Speaker behind the built-in voice. The same text always sounds the same, to the sample."""
@@ -107,9 +113,13 @@ class HibariSpeaker:
             if samples.size:
                 yield samples
 
+    def stop(self) -> None:
+        """Take no more work, and drop what has not begun."""
+        self._model.worker.stop()
+
     def close(self) -> None:
-        """End the thread. Safe to call twice."""
-        self._model.worker.close()
+        """End the thread and free the voice. Blocking; safe to call twice."""
+        self._model.close()
 
     def _synthesize(self, clause: str) -> Samples:
         audio = np.asarray(self._model.load()(clause, speed=self._speed, seed=_SEED), np.float32)

@@ -10,9 +10,11 @@ import asyncio
 import contextlib
 import secrets
 import threading
+import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -20,6 +22,7 @@ from antiphon.call.prompt import Prompt
 from antiphon.engines.llama_server import ContextExceeded, LlamaServer
 from antiphon.engines.llama_slots import Slots, Window
 from antiphon.engines.protocols import Alive, Generated, Samples, TextDelta, ToolCall, Usage
+from antiphon.engines.threads import JOIN_PATIENCE_S, NativeThread, join_all
 from antiphon.engines.tool_grammar import grammar
 from antiphon.engines.tool_prompt import CallReader, as_text, usable
 from antiphon.errors import AntiphonError, EngineError
@@ -112,13 +115,14 @@ class LlamaModel:
         self._primes: dict[str, _Run] = {}
         self._asides: set[_Run] = set()
         self._runs: set[_Run] = set()
-        self._computing: set[threading.Thread] = set()
+        self._computing: weakref.WeakSet[NativeThread] = weakref.WeakSet()
         self._closed = False
 
     def load(self) -> None:
         """Load and warm the model. Blocking; done by the first request when nobody did it before."""
+        request = {"messages": [{"role": "user", "content": "Hello."}], "max_tokens": 1, "stream": True}
         self._server.load()
-        self._server.chat({"messages": [{"role": "user", "content": "Hello."}], "max_tokens": 1, "stream": True}, _drop)
+        self._server.chat(request, lambda _: self._closed)
 
     @property
     def processor_s(self) -> float:
@@ -218,14 +222,17 @@ class LlamaModel:
                 if self._primes.get(conversation) is run:
                     del self._primes[conversation]
 
-    def close(self) -> None:
-        """Stop what is running and free the model. Blocking; safe to call twice."""
+    def stop(self) -> None:
+        """Take no more work, and have what is computed stop at the next token, or 64 tokens of prompt."""
         self._closed = True
         for run in list(self._runs):
             run.stopped.set()
-        for thread in list(self._computing):
-            thread.join()
+
+    def close(self) -> None:
+        """Cut off what is computed, free the model, and wait for the threads. Blocking; safe to call twice."""
+        self.stop()
         self._server.close()
+        join_all(list(self._computing), JOIN_PATIENCE_S)
 
     def _give_way(self, conversation: str) -> None:
         """Stop all priming, that of ``conversation`` for good, and what is written in the background."""
@@ -259,10 +266,8 @@ class LlamaModel:
                 run.items.put_nowait(EngineError("the language model is closed", retryable=False))
             run.items.put_nowait(_END)
             return
-        thread = threading.Thread(target=self._compute, args=(run, index), name=f"llama-{index}", daemon=True)
         self._runs.add(run)
-        self._computing.add(thread)
-        thread.start()
+        self._computing.add(NativeThread(f"llama-{index}", partial(self._compute, run, index)))
 
     def _compute(self, run: _Run, index: int) -> None:
         """What the thread of ``run`` does."""
@@ -276,7 +281,6 @@ class LlamaModel:
         finally:
             self._slots.release(index)
             self._runs.discard(run)
-            self._computing.discard(threading.current_thread())
             run.put(_END)
 
     def _attempt(self, run: _Run, index: int) -> bool:
@@ -334,7 +338,3 @@ async def _alive_until(work: Coroutine[Any, Any, None]) -> AsyncGenerator[Alive]
         task.result()
     finally:
         task.cancel()
-
-
-def _drop(chunk: dict[str, Any]) -> bool:
-    return False

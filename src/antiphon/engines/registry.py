@@ -17,6 +17,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 from antiphon.engines import weights
 from antiphon.engines.candidates import Candidate, Candidates
 from antiphon.engines.chains import chain
+from antiphon.engines.closing import close_all
 from antiphon.engines.protocols import EndOfTurn, LanguageModel, Speaker, Transcriber, VoiceActivity
 from antiphon.engines.settings import (
     DEFAULT_MODEL,
@@ -45,6 +46,7 @@ from antiphon.engines.settings import (
     VoiceSettings,
     WhisperSettings,
 )
+from antiphon.engines.threads import in_thread
 from antiphon.errors import InvalidRequest, ModelMissing
 
 Progress = Callable[[str], None]
@@ -65,16 +67,6 @@ E = TypeVar("E")
 @runtime_checkable
 class _Loadable(Protocol):
     def load(self) -> None: ...
-
-
-@runtime_checkable
-class _Closable(Protocol):
-    def close(self) -> None: ...
-
-
-@runtime_checkable
-class _AsyncClosable(Protocol):
-    async def aclose(self) -> None: ...
 
 
 @runtime_checkable
@@ -194,7 +186,7 @@ class Engines:
         for name, engine in self._distinct():
             if isinstance(engine, _Loadable):
                 progress(name)
-                await asyncio.to_thread(engine.load)
+                await in_thread(f"load {name}", engine.load)
 
     def processor_meter(self) -> Callable[[], float]:
         """Return a function that tells the processor time, in seconds, of all child processes of the engines."""
@@ -202,12 +194,8 @@ class Engines:
         return lambda: sum(engine.processor_s for engine in elsewhere)
 
     async def close(self) -> None:
-        """Stop the engines' threads and connections. Safe to call twice."""
-        for _name, engine in self._distinct():
-            if isinstance(engine, _AsyncClosable):
-                await engine.aclose()
-            elif isinstance(engine, _Closable):
-                await asyncio.to_thread(engine.close)
+        """Stop the engines' threads, processes and connections. Safe to call twice."""
+        await close_all(list(self._distinct()))
 
     def _distinct(self) -> Iterator[tuple[str, object]]:
         """Every engine once, with what to call it."""

@@ -64,9 +64,15 @@ class SmartTurn:
         """
         return await self._worker.run(partial(self._judge, audio[-WINDOW:].copy()))
 
+    def stop(self) -> None:
+        """Take no more work, and drop what has not begun."""
+        self._worker.stop()
+
     def close(self) -> None:
-        """End the thread. Safe to call twice."""
-        self._worker.close()
+        """End the thread and free the model. Blocking; safe to call twice."""
+        if self._worker.close():
+            with self._loading:
+                self._session = None
 
     def _judge(self, audio: Samples) -> float:
         self.load()

@@ -73,9 +73,15 @@ class WhisperTranscriber:
         assert self._model is not None
         return self._model.transcribe(audio, self._model.language(language))
 
+    def stop(self) -> None:
+        """Take no more work, and drop what has not begun."""
+        self.worker.stop()
+
     def close(self) -> None:
-        """End the thread. Safe to call twice."""
-        self.worker.close()
+        """End the thread and free the model. Blocking; safe to call twice."""
+        if self.worker.close():
+            with self._loading:
+                self._model = None
 
 
 class WhisperTranscription:

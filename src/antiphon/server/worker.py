@@ -10,6 +10,7 @@ import contextlib
 import pickle
 import socket
 import sys
+import traceback
 from collections.abc import Coroutine
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +20,7 @@ import uvloop
 from starlette.types import ASGIApp
 from uvicorn.config import Config as UvicornConfig
 
+from antiphon.engines.threads import leave
 from antiphon.errors import SetupError, StoreError
 from antiphon.server import logs
 from antiphon.server.app import create_app
@@ -54,11 +56,17 @@ def main() -> None:
     logs.configure(orders.config.log)
     structlog.contextvars.bind_contextvars(worker=orders.number)
     worker = Worker(orders, sock)
+    status = 0
     try:
         uvloop.run(worker.run())
     except (SetupError, StoreError) as error:
         worker.channel.send(Failed(" ".join(str(error).split())))
-        sys.exit(2)
+        status = 2
+    except BaseException:
+        traceback.print_exc()
+        status = 1
+    leave(status)
+    sys.exit(status)
 
 
 class Worker:
