@@ -137,7 +137,10 @@ def call(
         bool, typer.Option("--agent-first", help="Let the agent greet. Default: you begin.")
     ] = False,
     wav: Annotated[
-        list[Path] | None, typer.Option(help="WAV file to speak; may be given again. Without any: the microphone.")
+        list[Path] | None,
+        typer.Option(
+            help="Recording to speak, WAV, FLAC, OGG or MP3; may be given again. Without any: the microphone."
+        ),
     ] = None,
     rate: Annotated[
         int | None, typer.Option(min=8000, max=48000, help="Hz, both ways. Default: the first WAV's; 48000 live.")

@@ -58,6 +58,15 @@ def test_on_a_terminal_lines_break_between_words_and_are_indented() -> None:
     assert [line[16:] for line in lines] == ["one two three four five", "six seven eight nine ten"] * 2
 
 
+def test_a_message_is_one_line_whatever_is_in_it() -> None:
+    assert printed(
+        agent(delta="One:\n"),
+        agent(delta="- two\x1b[2J"),
+        agent(final=True, text="One:\n- two\x1b[2J\nthree"),
+        {"type": "transcript", "role": "user", "ordinal": 2, "final": True, "text": "four\nfive"},
+    ) == ["1.00 agent One: - two [2J three", "1.00 caller four five"]
+
+
 def test_words_that_look_like_markup_are_words() -> None:
     assert printed(agent(final=True, text="[bold]loud[/]")) == ["1.00 agent [bold]loud[/]"]
 

@@ -32,6 +32,9 @@ REASSURE_AFTER_S = 10.0
 SILENT_DB = -60.0
 """Of full scale: a recording whose loudest sample lies below has no speech in it."""
 
+CUT_SHORT_S = 0.1
+"""A recording that lacks more than this of what its header promises is named; many writers are off by a few samples."""
+
 _NORMAL_CLOSES = (1000, 1005)
 _VANISHED = 1006
 _FULL = 1013
@@ -112,6 +115,9 @@ async def _hold(options: CallOptions, console: Console, signals: _Signals) -> No
     wavs = [(path.name, read_wav(path)) for path in options.wavs]
     rate = options.rate or (wavs[0][1].rate if wavs else 48_000)
     clips = [_clip(name, wav, rate) for name, wav in wavs]
+    for name, wav in wavs:
+        if wav.missing_s > CUT_SHORT_S:
+            console.print(f"[yellow]{name} is cut short: its header promises {wav.missing_s:.1f} s more[/]")
     for name in ("caller.wav", "agent.wav"):
         writable(options.out / name)
     with ExitStack() as stack:

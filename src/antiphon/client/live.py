@@ -64,9 +64,9 @@ class Live:
         body = message.body
         ordinal = int(body.get("ordinal", 0))
         before = self._said.get(ordinal, "")
-        words = str(body.get("delta") or "")
+        words = _plain(str(body.get("delta") or ""))
         if body.get("text") is not None:  # all so far: print what is new of it
-            text = str(body["text"])
+            text = _plain(str(body["text"]))
             words = text.removeprefix(before) if text.startswith(before) else ""
         self._said[ordinal] = before + words
         if words.strip() or self._growing == ordinal:
@@ -80,6 +80,7 @@ class Live:
 
     def _line(self, at: float, who: str, text: str, style: str) -> None:
         self.end()
+        text = _plain(text)
         if self._width is not None:
             text = f"\n{' ' * _INDENT}".join(textwrap.wrap(text, self._width))
         self._console.print(_prefix(at, who), Text(text, style), soft_wrap=True)
@@ -96,6 +97,11 @@ class Live:
             written += space + word
             self._column += len(space) + len(word)
         return written
+
+
+def _plain(text: str) -> str:
+    """Return ``text`` without line breaks and whatever else would move a terminal's cursor."""
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def _prefix(at: float, who: str) -> Text:
