@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from antiphon.client.caller import Caller
 from antiphon.client.rest import Api
 from tests.conftest import SCRIPTED, RealServer, running_server
@@ -76,6 +78,9 @@ async def test_a_call_changes_its_stage(tmp_path: Path) -> None:
             first, second = stages
             of_first = (await api.get(f"/api/calls/{call_id}/stages/{first['callStageId']}/messages"))["results"]
             tools = await api.get(f"/api/calls/{call_id}/tools")
+            tools_after = await api.get(f"/api/calls/{call_id}/stages/{second['callStageId']}/tools")
+            shown = await api.get(f"/api/calls/{call_id}")
+            (listed,) = (await api.get("/api/calls"))["results"]
             tools_before = await api.get(f"/api/calls/{call_id}/stages/{first['callStageId']}/tools")
             events = (await api.get(f"/api/calls/{call_id}/events"))["results"]
 
@@ -86,14 +91,19 @@ async def test_a_call_changes_its_stage(tmp_path: Path) -> None:
     assert [message["text"] for message in of_first] == texts
     assert [message["text"] for message in in_call] == [*texts, "I am the manager."]
     assert [message["callStageId"] for message in in_call] == [first["callStageId"]] * 4 + [second["callStageId"]]
-    assert (first["systemPrompt"], first["voice"], first["initialState"]) == ("You greet.", None, {"orders": 0})
+    assert (first["systemPrompt"], first["voice"], first["initialState"]) == ("You greet.", "Mark", {"orders": 0})
     assert (second["systemPrompt"], second["voice"], second["initialState"], second["temperature"]) == (
         "You are the manager.",
         "Deep",
         {"orders": 1},
         0.3,
     )
-    assert [tool["name"] for tool in tools] == ["hangUp"]
+    assert [tool["name"] for tool in tools] == ["changeStage", "hangUp"]
+    assert tools == tools_before
+    assert [tool["name"] for tool in tools_after] == ["hangUp"]
+    assert shown == listed
+    assert (shown["systemPrompt"], shown["voice"], shown["temperature"]) == ("You are the manager.", "Deep", 0.3)
+    assert shown["initialState"] == {"orders": 0}
     assert [tool["name"] for tool in tools_before] == ["changeStage", "hangUp"]
     begun = next(event for event in events if event["type"] == "stage_begun")
     ignored = next(event for event in events if event["type"] == "stage_property_ignored")
@@ -101,6 +111,41 @@ async def test_a_call_changes_its_stage(tmp_path: Path) -> None:
     assert begun["extras"]["stageId"] == second["callStageId"]
     spoken = [m for m in caller.received if m.body.get("final") and m.body.get("role") == "agent"]
     assert [m.body["ordinal"] for m in spoken] == [1, 4]
+
+
+async def test_a_call_and_what_goes_on_from_it_have_the_last_stage_whole(tmp_path: Path) -> None:
+    look = {"temporaryTool": {"modelToolName": "look", "description": "Looks.", "client": {}}}
+    first = {"voice": "Deep", "voiceOverrides": {"generic": {"body": {"x": 1}}}, "temperature": 0.3}
+    async with call(tmp_path, initialState={"orders": 0}, languageHint="en", **first) as (server, caller, call_id):
+        external = {"generic": {"url": "http://voice.example/speak", "body": {"text": "{text}"}}}
+        asked = {"systemPrompt": "Second.", "externalVoice": external, "selectedTools": [look], "languageHint": "de"}
+        asked |= {"initialState": {"orders": 7}, "experimentalSettings": {"backchannels": False}}
+        await answer(caller, asked, updateCallState={"orders": 1}, agentReaction="listens")
+        async with Api(server.url, server.key) as api:
+
+            async def stages() -> list[dict[str, Any]]:
+                found: list[dict[str, Any]] = (await api.get(f"/api/calls/{call_id}/stages"))["results"]
+                return found
+
+            (_, second) = await eventually(stages, lambda found: len(found) == 2)
+            shown = await api.get(f"/api/calls/{call_id}")
+            voices = {voice["name"]: voice["voiceId"] for voice in (await api.get("/api/voices"))["results"]}
+            with_deep = (await api.get(f"/api/calls?voiceId={voices['Deep']}"))["results"]
+            events = (await api.get(f"/api/calls/{call_id}/events?type=stage_property_ignored"))["results"]
+            headers = {"X-API-Key": server.key}
+            async with httpx.AsyncClient(base_url=server.url, headers=headers, trust_env=False) as client:
+                next_call = (await client.post("/api/calls", params={"priorCallId": call_id}, json={})).json()
+            next_tools = await api.get(f"/api/calls/{next_call['callId']}/tools")
+    for stage in (shown, second, next_call):
+        assert (stage["systemPrompt"], stage["voice"], stage["temperature"]) == ("Second.", None, 0.3)
+        assert (stage["languageHint"], stage["externalVoice"]) == ("de", shown["externalVoice"])
+        assert "voiceOverrides" not in stage
+        assert stage["experimentalSettings"] is None
+    assert shown["externalVoice"]["generic"]["url"] == external["generic"]["url"]
+    assert with_deep == []
+    assert "experimentalSettings" in events[0]["text"]
+    assert (shown["initialState"], next_call["initialState"]) == ({"orders": 0}, {"orders": 7})
+    assert [tool["name"] for tool in next_tools] == ["look"]
 
 
 async def test_a_stage_that_cannot_be_made_is_a_failed_tool(tmp_path: Path) -> None:

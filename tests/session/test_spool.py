@@ -61,6 +61,9 @@ async def test_a_stage_that_had_just_begun_is_recorded_with_its_messages(
     await Spool(tmp_path / "live").recover(ledger)
     assert await repositories.stages.get(stage.call_id, second.stage_id) == second
     assert await repositories.messages.of_stage(stage.call_id, second.stage_id) == (a_message(second, 1),)
+    call = await repositories.calls.get(stage.call_id)
+    assert call is not None
+    assert (call.current_stage_id, call.latest) == (second.stage_id, second.settings)
 
 
 async def test_what_is_recorded_leaves_nothing_behind(

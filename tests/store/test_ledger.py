@@ -16,7 +16,7 @@ from antiphon.errors import StoreError
 from antiphon.store.database import Database
 from antiphon.store.ledger import Ledger, LedgerTrouble, Trouble
 from antiphon.store.ledger_batch import ENTRY_BYTES
-from antiphon.store.records import CallChanges, CallRecord, StageChanges, StageRecord
+from antiphon.store.records import CallChanges, CallRecord, StageChanges, StageRecord, VoiceTaken
 from antiphon.store.repositories import Repositories
 from tests.store.samples import a_call, a_message, a_stage, an_event
 
@@ -56,7 +56,7 @@ async def test_what_was_flushed_is_stored_in_order(database: Database, store: Re
         ledger.append_event(event)  # refers to a stage put after it
         ledger.append_stage(second)
         ledger.append_message(a_message(second, 5))
-        ledger.update_call(call.call_id, CallChanges(current_stage_id=second.stage_id, error_count=1))
+        ledger.update_call(call.call_id, CallChanges(current_stage_id=second.stage_id, voice=VoiceTaken(None, None)))
         ledger.update_call(call.call_id, CallChanges(error_count=2))
         ledger.update_stage(call.call_id, second.stage_id, StageChanges(latest_token_count=7))
         assert ledger.waiting == 12
@@ -68,7 +68,10 @@ async def test_what_was_flushed_is_stored_in_order(database: Database, store: Re
             a_message(second, 5),
         )
         assert await store.events.of_call(call.call_id) == (event,)
-        assert await store.calls.get(call.call_id) == replace(call, current_stage_id=second.stage_id, error_count=2)
+        changed = replace(call, current_stage_id=second.stage_id, error_count=2, voice=None, voice_id=None)
+        shown = replace(changed, latest=second.settings)
+        assert await store.calls.get(call.call_id) == shown
+        assert (await store.calls.page()).results == (shown,)
         assert await store.stages.of_call(call.call_id) == (stage, replace(second, latest_token_count=7))
         assert ledger.counts.transactions == 1
 

@@ -101,13 +101,16 @@ async def test_stages_have_tools(database: Database, store: Repositories) -> Non
     assert await store.call_tools.of_stage(other.call_id, stages[0].stage_id) == ()
     assert await store.call_tools.of_call(other.call_id) == ()
     later = a_call_tool(stages[1], "later")
+    again = a_call_tool(stages[1], "a", index=1)
     async with Ledger(database) as ledger:
         ledger.append_stage(stages[1])
         ledger.append_call_tool(later)
         ledger.append_call_tool(later)  # again, as after a lost answer
+        ledger.append_call_tool(again)
         await ledger.flush(call.call_id)
     assert ledger.counts.refused == 0
-    assert await store.call_tools.of_call(call.call_id) == (later,)
+    assert await store.call_tools.of_call(call.call_id) == (*tools, later), "each once, the first stage's first"
+    assert await store.call_tools.of_stage(call.call_id, stages[1].stage_id) == (later, again)
     assert await store.call_tools.of_stage(call.call_id, stages[0].stage_id) == tuple(tools)
     await store.calls.delete(call.call_id)
     assert await store.call_tools.of_stage(call.call_id, stages[0].stage_id) == ()

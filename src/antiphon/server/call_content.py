@@ -88,7 +88,7 @@ async def calls_events_list(
 
 @router.get("/tools")
 async def calls_tools_list(serving: Serving, call_id: str) -> list[dict[str, Any]]:
-    """The tools of the call's last stage."""
+    """All tools that the call had in any of its stages."""
     call = await find_call(serving, call_id)
     return [call_tool_json(tool) for tool in await serving.store.call_tools.of_call(call.call_id)]
 

@@ -30,6 +30,7 @@ from antiphon.store.call_filter import CallFilter
 from antiphon.store.messages import MessageMode
 from antiphon.store.records import CallRecord
 from antiphon.wire import json_text
+from antiphon.wire.call_json import with_last_stage, with_voice
 from antiphon.wire.call_request import parse_call_request
 from antiphon.wire.continuation import continued
 from antiphon.wire.durations import format_duration, parse_duration
@@ -144,13 +145,18 @@ async def _continuation(serving: Services, prior_call_id: UUID | None) -> Callab
     """What fills a request's body up from an earlier call."""
     if prior_call_id is None:
         return lambda body: body
+    await serving.switchboard.settle(str(prior_call_id))
     prior = await serving.store.calls.get(str(prior_call_id))
     if prior is None:
         raise InvalidRequest.of("priorCallId", f"there is no call {prior_call_id}")
     messages = await serving.store.messages.of_call(prior.call_id, MessageMode.LAST_STAGE)
-    stages = await serving.store.stages.of_call(prior.call_id)
-    state = stages[-1].settings.get("initialState") if stages else None
-    return lambda body: continued(body, prior.request, [message_json(message) for message in messages], state)
+    stage = with_last_stage(prior.request, prior.latest)
+    last = {**with_voice(stage, prior.voice if prior.latest is None else None), "model": prior.model}
+    began_with = (prior.latest or prior.request).get("initialState")
+    # What was said before the stage began is among its messages, but its state then is what it began with.
+    changed = (one.call_state for one in reversed(messages) if one.ordinal is not None and one.call_state is not None)
+    state = next(changed, began_with)
+    return lambda body: continued(body, last, [message_json(message) for message in messages], state)
 
 
 def _shown(request: Request, serving: Services, call: CallRecord) -> dict[str, Any]:

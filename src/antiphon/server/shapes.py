@@ -11,7 +11,7 @@ from antiphon.call.messages import Modality
 from antiphon.call.tools import ToolOutcome
 from antiphon.engines.registry import VoiceEntry
 from antiphon.store.records import CallRecord, CallToolRecord, EventRecord, MessageRecord, StageRecord, ToolRecord
-from antiphon.wire.call_json import call_properties, stage_properties
+from antiphon.wire.call_json import call_properties, stage_properties, with_last_stage
 from antiphon.wire.durations import format_duration
 
 Json = dict[str, Any]
@@ -20,7 +20,7 @@ _MEDIUM = {Modality.VOICE: "MESSAGE_MEDIUM_VOICE", Modality.TEXT: "MESSAGE_MEDIU
 
 
 def call_json(call: CallRecord, join_url: str | None = None) -> Json:
-    """``Call``. ``join_url`` while there is one that serves."""
+    """``Call``, as its last stage has it. ``join_url`` while there is one that serves."""
     return {
         "callId": call.call_id,
         "clientVersion": call.client_version,
@@ -39,9 +39,9 @@ def call_json(call: CallRecord, join_url: str | None = None) -> Json:
         "agentId": call.agent_id,
         "requestContext": {},
         "sipDetails": call.sip_details,
-        **call_properties(call.request),
+        **call_properties(with_last_stage(call.request, call.latest)),
         "model": call.model,
-        "voice": call.voice,
+        "voice": call.voice if call.latest is None else call.latest.get("voice"),
     }
 
 

@@ -18,6 +18,7 @@ from antiphon.store.records import (
     MessageRole,
     StageChanges,
     StageRecord,
+    VoiceTaken,
 )
 from antiphon.wire.call_request import CallRequest
 
@@ -57,11 +58,12 @@ class LedgerChronicle:
         initial: Sequence[MessageRecord] | None,
         said: Sequence[KeptMessage],
         ordinal: int,
+        voice: VoiceTaken,
     ) -> None:
         """A new stage begins: messages from ``ordinal`` on are its own.
 
         Without ``initial`` messages it begins with all that the stage before it had; ``said`` is all that was said in
-        the call.
+        the call. ``voice``: who speaks in it.
         """
         if initial is None:
             before = self._chapters[-1]
@@ -80,7 +82,7 @@ class LedgerChronicle:
             self._ledger.append_call_tool(tool)
         for record in initial:
             self._ledger.append_message(record)
-        self._ledger.update_call(self._call_id, CallChanges(current_stage_id=stage.stage_id))
+        self._ledger.update_call(self._call_id, CallChanges(current_stage_id=stage.stage_id, voice=voice))
 
     def keep(self, message: KeptMessage) -> None:
         """A finished message; its place in its stage follows its ordinal, whenever it finished."""

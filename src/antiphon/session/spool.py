@@ -17,7 +17,7 @@ import structlog
 from pydantic import TypeAdapter, ValidationError
 
 from antiphon.store.ledger import Ledger
-from antiphon.store.records import MessageRecord, StageRecord
+from antiphon.store.records import CallChanges, MessageRecord, StageRecord
 
 FLUSH_PATIENCE_S = 30.0
 
@@ -58,6 +58,7 @@ class Spool:
             for line in lines:
                 if isinstance(line, StageRecord):
                     ledger.append_stage(line)
+                    ledger.update_call(line.call_id, CallChanges(current_stage_id=line.stage_id))
                 else:
                     ledger.append_message(line)
         try:

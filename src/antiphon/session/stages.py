@@ -18,7 +18,8 @@ from antiphon.session.chronicle import LedgerChronicle, initial_messages
 from antiphon.session.parts import CallTools, StageParts
 from antiphon.session.toolbox import Toolbox, tool_records
 from antiphon.session.voices import VoiceChoice, Voices
-from antiphon.store.records import CallRecord, MessageRecord, StageRecord, new_id
+from antiphon.store.records import CallRecord, MessageRecord, StageRecord, VoiceTaken, new_id
+from antiphon.wire.call_json import with_voice
 from antiphon.wire.initial_messages import chat_messages
 from antiphon.wire.stage_request import StageRequest, parse_stage_request
 
@@ -38,6 +39,7 @@ class _Prepared:
     asked: StageRequest
     record: StageRecord
     tools: CallTools
+    voice: VoiceTaken
     notes: tuple[CallEvent, ...]
 
 
@@ -59,6 +61,7 @@ class StageMaker:
         self._voices = voices
         self._toolbox = toolbox
         self._tools = tools
+        self._voice = VoiceTaken(call.voice, call.voice_id)
         self._chronicle = chronicle
         self._count = 1
         self._prepared: dict[str, _Prepared] = {}
@@ -88,7 +91,11 @@ class StageMaker:
     async def _prepare(self, outcome: ToolOutcome, state: Mapping[str, Any]) -> _Prepared:
         asked = parse_stage_request(outcome.text, self._settings)
         request, call = asked.request, self._call
-        notes = self._voices.choose(VoiceChoice.of(request)).notes if asked.given & _SOUND else ()
+        voice = self._voice
+        notes: tuple[CallEvent, ...] = ()
+        if asked.given & _SOUND:
+            chosen = self._voices.choose(VoiceChoice.of(request))
+            voice, notes = VoiceTaken(chosen.name, chosen.voice_id), chosen.notes
         if asked.ignored:
             names = ", ".join(asked.ignored[:MOST_IGNORED_NAMED])
             text = f"A stage cannot change these properties of a call, and did not: {names[:200]}"
@@ -96,12 +103,12 @@ class StageMaker:
         tools = self._tools.tools
         if "selectedTools" in asked.given:
             tools = await self._toolbox.select(request)
-        settings = request.to_json()
+        settings = with_voice(request.to_json(), voice.name)
         if "initialState" not in asked.given:
             settings["initialState"] = {**state, **(outcome.state_update or {})}
         stage_id = new_id()
         record = StageRecord(stage_id, call.call_id, 0, datetime.now(UTC), call.model, settings)
-        return _Prepared(asked, record, replace(self._tools, tools=tools, stage_id=stage_id), notes)
+        return _Prepared(asked, record, replace(self._tools, tools=tools, stage_id=stage_id), voice, notes)
 
     def begin(self, stage_id: str, ordinal: int, said: Sequence[KeptMessage]) -> StageParts:
         """The stage begins. ``said``: all of the call's messages; those from ``ordinal`` on are the stage's own."""
@@ -114,10 +121,10 @@ class StageMaker:
         if "initialMessages" in asked.given:
             first = initial_messages(asked.request, record.call_id, stage_id)
         tools = tool_records(record.call_id, stage_id, prepared.tools.tools)
-        self._chronicle.begin_stage(record, tools, first, said, ordinal)
+        self._chronicle.begin_stage(record, tools, first, said, ordinal, prepared.voice)
         # What the next stage takes over; its state is the call's own by then.
         self._settings = asked.request.to_json()
-        self._tools = prepared.tools
+        self._tools, self._voice = prepared.tools, prepared.voice
         choice = VoiceChoice.of(asked.request)
         speaker = self._voices.speaker(record.call_id, choice) if asked.given & _SOUND else None
         return StageParts(speaker, asked.request.language_hint, prepared.tools, prepared.notes)

@@ -38,6 +38,7 @@ from antiphon.store.ledger import Ledger
 from antiphon.store.records import CallRecord, StageRecord, new_id
 from antiphon.store.repositories import Repositories
 from antiphon.tools.http import HttpCaller
+from antiphon.wire.call_json import with_voice
 from antiphon.wire.call_request import CallRequest
 from antiphon.wire.experimental import switches
 from antiphon.wire.incoming import Incoming
@@ -172,7 +173,7 @@ class Switchboard:
             greeting_prompt=greeting_prompt,
             durable_tools=durable_tools or None,
         )
-        stage = StageRecord(stage_id, call_id, 0, now, call.model, sent)
+        stage = StageRecord(stage_id, call_id, 0, now, call.model, with_voice(sent, voice.name))
         await asyncio.sleep(0)  # of two thousand initial messages, each of these steps takes milliseconds
         first = initial_messages(request, call_id, stage_id)
         await asyncio.sleep(0)

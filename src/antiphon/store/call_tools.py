@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, select
@@ -25,15 +26,26 @@ class CallToolRepository:
             await put_call_tools(connection, tools)
 
     async def of_call(self, call_id: str) -> tuple[CallToolRecord, ...]:
-        """The tools of a call's last stage, in their order; none where there is no such call."""
-        last = select(StageRow.stage_id).where(StageRow.call_id == call_id).order_by(StageRow.index.desc()).limit(1)
-        return await self._all(CallToolRow.stage_id == last.scalar_subquery())
+        """All tools that any stage of a call has, first to last; none where there is no such call.
+
+        One that a later stage has just as an earlier one had it is among them once.
+        """
+        different: dict[tuple[str | None, str, str], CallToolRecord] = {}
+        for tool in await self._all(CallToolRow.call_id == call_id):
+            definition = json.dumps(tool.definition, sort_keys=True)
+            different.setdefault((tool.tool_id, tool.name, definition), tool)
+        return tuple(different.values())
 
     async def of_stage(self, call_id: str, stage_id: str) -> tuple[CallToolRecord, ...]:
         """The tools of a stage, in their order; none where this call has no such stage."""
         return await self._all(CallToolRow.call_id == call_id, CallToolRow.stage_id == stage_id)
 
     async def _all(self, *conditions: ColumnElement[bool]) -> tuple[CallToolRecord, ...]:
-        query = select(CallToolRow.__table__).where(*conditions).order_by(CallToolRow.index, CallToolRow.name)
+        query = (
+            select(CallToolRow.__table__)
+            .join(StageRow.__table__, StageRow.stage_id == CallToolRow.stage_id)
+            .where(*conditions)
+            .order_by(StageRow.index, CallToolRow.index, CallToolRow.name)
+        )
         async with self._database.read() as connection:
             return tuple(call_tool_record(row) for row in (await connection.execute(query)).mappings())

@@ -24,10 +24,19 @@ from antiphon.store.records import (
 )
 from antiphon.store.recovery import end_abandoned
 from antiphon.store.rows import call_record, call_row, changed, label_rows
-from antiphon.store.tables import CallLabelRow, CallRow
+from antiphon.store.tables import CallLabelRow, CallRow, StageRow
+
+LATEST = (
+    select(StageRow.settings)
+    .where(StageRow.stage_id == CallRow.current_stage_id, StageRow.index > 0)
+    .correlate(CallRow)
+    .scalar_subquery()
+    .label("latest")
+)
+"""The settings of a call's last stage. Those of its first stage are on the call itself and are not read again."""
 
 # Made once: a statement costs more to build than SQLite takes for a row.
-_ALL = select(CallRow.__table__)
+_ALL = select(CallRow.__table__, LATEST)
 _NEW_CALL = insert(CallRow)
 _NEW_LABEL = insert(CallLabelRow)
 _BY_ID = _ALL.where(CallRow.call_id == bindparam("id"))

@@ -44,7 +44,8 @@ class CallRecord:
     until ``join_deadline``. ``claimed`` is when a client used it, ``joined`` when the call began.
     ``agent`` is the REST shape AgentBasic, ``sip_details`` is CallSipDetails. ``error_count`` is of the whole call.
     ``greeting_prompt``: the model is nudged to greet. ``durable_tools`` are those that the request selects, as they
-    were at its creation: place in ``selectedTools`` → ``{"toolId", "definition"}``.
+    were at its creation: place in ``selectedTools`` → ``{"toolId", "definition"}``. ``latest`` are the settings of the
+    call's last stage where that is not its first, whose settings are the request's.
     """
 
     call_id: str
@@ -70,6 +71,7 @@ class CallRecord:
     sip_details: Json | None = None
     greeting_prompt: bool = True
     durable_tools: Json | None = None
+    latest: Json | None = None
 
     @property
     def metadata(self) -> dict[str, str]:
@@ -88,7 +90,7 @@ class StageRecord:
 
     ``settings`` is canonical JSON of what CallStage shows (systemPrompt, temperature, languageHint, voice,
     externalVoice, voiceOverrides, inactivityMessages, timeExceededMessage, experimentalSettings, initialState,
-    selectedTools).
+    selectedTools). ``voice`` is the name of the voice that speaks, also where nobody asked for one.
     """
 
     stage_id: str
@@ -201,11 +203,20 @@ class ApiKeyRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class VoiceTaken:
+    """The voice that a call speaks with from now on. Both are ``None`` for one that it brought along."""
+
+    name: str | None
+    voice_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class CallChanges:
     """What may change on a call while it runs. ``None`` leaves a field as it is."""
 
     client_version: str | None = None
     current_stage_id: str | None = None
+    voice: VoiceTaken | None = None
     summary: str | None = None
     short_summary: str | None = None
     error_count: int | None = None

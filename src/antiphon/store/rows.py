@@ -98,6 +98,7 @@ def call_record(row: RowMapping) -> CallRecord:
         sip_details=row["sip_details"],
         greeting_prompt=row["greeting_prompt"],
         durable_tools=row["durable_tools"],
+        latest=row.get("latest"),
     )
 
 
@@ -281,4 +282,7 @@ def key_record(row: RowMapping) -> ApiKeyRecord:
 
 def changed(changes: CallChanges | StageChanges) -> dict[str, Any]:
     """The columns that ``changes`` sets."""
-    return {name: value for name, value in asdict(changes).items() if value is not None}
+    columns = {name: value for name, value in asdict(changes).items() if value is not None}
+    if (voice := columns.pop("voice", None)) is not None:
+        columns |= {"voice": voice["name"], "voice_id": voice["voice_id"]}
+    return columns

@@ -26,6 +26,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from antiphon.errors import Conflict
+from antiphon.store.calls import LATEST
 from antiphon.store.columns import CleanText, UtcDateTime
 from antiphon.store.database import Database
 from antiphon.store.paging import Order, check_page_size, fetch_page
@@ -217,4 +218,4 @@ def _history(tool_id: str) -> Select[Any]:
         .scalar_subquery()
     )
     having = select(CallToolRow.call_id).where(CallToolRow.tool_id == tool_id)
-    return select(CallRow.__table__, failed.label("tool_errors")).where(CallRow.call_id.in_(having))
+    return select(CallRow.__table__, LATEST, failed.label("tool_errors")).where(CallRow.call_id.in_(having))

@@ -21,10 +21,34 @@ _OPTIONAL = (
 """Not nullable in the contract: there or not. Their name in ``Call``, then in the request."""
 
 
+_OF_A_STAGE = (
+    *("systemPrompt", "temperature", "languageHint", "voice", "externalVoice", "voiceOverrides"),
+    *("experimentalSettings", "selectedTools"),
+)
+"""What a stage has of its own and a call shows of its last one."""
+
+
+def with_last_stage(request: Mapping[str, Any], latest: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The ``request`` of a call as if the call had been created as its last stage is.
+
+    ``latest`` are the settings of that stage, ``None`` where it is the first. ``initialState`` stays the call's own.
+    """
+    if latest is None:
+        return dict(request)
+    kept = {name: value for name, value in request.items() if name not in _OF_A_STAGE}
+    return kept | {name: latest[name] for name in _OF_A_STAGE if name in latest}
+
+
+def with_voice(settings: dict[str, Any], name: str | None) -> dict[str, Any]:
+    """The ``settings`` with the server's voice that speaks in them named; ``None``: the voice is brought along."""
+    return settings if name is None else settings | {"voice": name}
+
+
 def call_properties(request: Mapping[str, Any]) -> dict[str, Any]:
     """Those of ``Call``, with the API's defaults.
 
-    ``request`` is what ``CallRequest.to_json()`` gave. Secrets that sign requests are not among the result.
+    ``request`` is what ``CallRequest.to_json()`` gave, as its last stage has it. Secrets that sign requests are not
+    among the result.
     """
     first = request.get("firstSpeakerSettings") or {}
     user_first = "user" in first or request.get("firstSpeaker") == "FIRST_SPEAKER_USER"

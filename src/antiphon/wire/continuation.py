@@ -29,9 +29,9 @@ def continued(
 
     Args:
         body: the decoded JSON body; what is not an object is returned as it is.
-        prior: what ``CallRequest.to_json()`` gave for the earlier call.
-        messages: that call's history, as ``ultravox.v1.Message``.
-        state: what that call's last stage began with. What its messages say of the state since then goes before it.
+        prior: what ``CallRequest.to_json()`` gave for the earlier call, as its last stage has it.
+        messages: the history of that stage, as ``ultravox.v1.Message``.
+        state: in which the tools left that call.
 
     Raises:
         InvalidRequest: the body has ``initialMessages``, too.
@@ -51,15 +51,9 @@ def continued(
     inherited = {name: value for name, value in prior.items() if name not in taken}
     if _ADDS_TO_VOICE in given:
         inherited.pop("externalVoice", None)
-    if (latest := _state(messages, state)) is not None:
-        inherited["initialState"] = latest
+    if state is not None:
+        inherited["initialState"] = state
     return {**inherited, **given, "initialMessages": _initial(messages)}
-
-
-def _state(messages: Sequence[Mapping[str, Any]], state: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    """The state in which the tools left the earlier call."""
-    changed = (message["callState"] for message in reversed(messages) if message.get("callState") is not None)
-    return next(changed, state)
 
 
 def _initial(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -1,7 +1,8 @@
 """What a tool asks for a new stage with → the settings of that stage, whole.
 
 Source of what a stage may change: the public documentation of call stages. What belongs to the call for all its
-life (``model``, ``medium``, ``firstSpeaker``, time limits, ``inactivityMessages``, recording) is not changed.
+life (``model``, ``medium``, ``firstSpeaker``, time limits, ``inactivityMessages``, ``experimentalSettings``, recording)
+is not changed.
 """
 
 from __future__ import annotations
@@ -19,8 +20,7 @@ DEFAULT_RESULT = "OK"
 
 _VOICE = ("voice", "externalVoice", "voiceOverrides")
 _CHANGEABLE = frozenset(
-    {"systemPrompt", "temperature", "languageHint", "initialMessages", "selectedTools", "initialState"}
-    | {"experimentalSettings", *_VOICE}
+    {"systemPrompt", "temperature", "languageHint", "initialMessages", "selectedTools", "initialState"} | {*_VOICE}
 )
 _NAMES = {name: field.alias or name for name, field in CallRequest.model_fields.items()}
 
