@@ -23,7 +23,7 @@
         ├── ModelMissing        weights are not in the cache: ``antiphon models pull``
         ├── ModelCorrupt        weights do not match their SHA-256
         ├── PortInUse
-        └── DataFolderError     the data folder cannot be written
+        └── DataFolderError     the data folder cannot be written, or another server uses it
 """
 
 from __future__ import annotations
@@ -176,4 +176,4 @@ class PortInUse(SetupError):
 
 
 class DataFolderError(SetupError):
-    """The data folder cannot be made or written."""
+    """The data folder cannot be made or written, or another server uses it."""

@@ -212,6 +212,12 @@ class Config(EngineSettings):
         return f"sqlite:///{self.data_dir / 'antiphon.db'}"
 
     @property
+    def database_file(self) -> Path | None:
+        """The database's file; ``None`` where it is not SQLite."""
+        kind, _, path = self.store_url.partition(":///")
+        return Path(path.partition("?")[0]).absolute() if kind.startswith("sqlite") and path else None
+
+    @property
     def recordings_dir(self) -> Path:
         """One folder a call in here, named by its id."""
         return self.data_dir / "recordings"

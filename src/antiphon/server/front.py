@@ -38,7 +38,7 @@ from antiphon.server.channel import (
 from antiphon.server.config import Config, with_environment
 from antiphon.server.crew import SILENT_S, Worker
 from antiphon.server.sockets import address, listen
-from antiphon.server.startup import greeting, prepare_folder
+from antiphon.server.startup import data_folder, greeting
 
 FOLDER = "workers"
 FIRST_PAUSE_S = 0.5
@@ -60,11 +60,10 @@ _log = structlog.get_logger(__name__)
 def serve(config: Config) -> None:
     """Serve until SIGINT or SIGTERM. Raises :class:`SetupError`, one plain line with the way out."""
     logs.configure(config.log)
-    with contextlib.closing(listen(config.host, config.port)) as sock:
-        prepare_folder(config.data_dir)
+    with contextlib.closing(listen(config.host, config.port)) as sock, data_folder(config) as locks:
         if (line := memory_warning(config)) is not None:
             _log.warning(line)
-        asyncio.run(Front(config, sock).run())
+        asyncio.run(Front(config, sock, locks).run())
 
 
 def memory_warning(config: Config) -> str | None:
@@ -83,8 +82,9 @@ _LARGE: dict[type, str] = {LlamaSettings: "its language model", WhisperSettings:
 class Front:
     """Runs the workers of a server."""
 
-    def __init__(self, config: Config, listener: socket.socket) -> None:
+    def __init__(self, config: Config, listener: socket.socket, locks: tuple[int, ...] = ()) -> None:
         self._config = config
+        self._locks = locks
         self._listener = listener
         self._folder = config.data_dir / FOLDER
         self._workers: dict[int, Worker] = {}
@@ -156,7 +156,7 @@ class Front:
         with theirs:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "antiphon.server.worker", str(theirs.fileno())),
-                pass_fds=[theirs.fileno()],
+                pass_fds=[theirs.fileno(), *self._locks],
                 stdin=asyncio.subprocess.PIPE,
                 start_new_session=True,  # Ctrl-C in a terminal is for us alone
                 env=with_environment(PROMETHEUS_MULTIPROC_DIR=str(self._folder / METRICS)),

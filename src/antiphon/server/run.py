@@ -28,7 +28,7 @@ from antiphon.server.config import Config
 from antiphon.server.logs import where
 from antiphon.server.ports import Readiness
 from antiphon.server.sockets import CallSocket, address, listen
-from antiphon.server.startup import greeting, prepare_folder
+from antiphon.server.startup import data_folder, greeting
 from antiphon.server.watchdog import watch
 from antiphon.session.data_connections import DataConnections
 from antiphon.session.load import Admission, Load, LoadLimits
@@ -58,7 +58,7 @@ class Parts:
 def serve(config: Config) -> None:
     """Serve in this process until SIGINT or SIGTERM. Raises :class:`SetupError`, one plain line with the way out."""
     logs.configure(config.log)
-    with contextlib.closing(listen(config.host, config.port)) as sock:
+    with contextlib.closing(listen(config.host, config.port)) as sock, data_folder(config):
         try:
             uvloop.run(_serve(config, sock))
         except StoreError as error:
@@ -66,7 +66,6 @@ def serve(config: Config) -> None:
 
 
 async def _serve(config: Config, sock: socket.socket) -> None:
-    prepare_folder(config.data_dir)
     async with built(config) as parts:
         first_key = await parts.keys.first_key(datetime.now(UTC))
         app = create_app(

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from antiphon.errors import DataFolderError
+from antiphon.server.config import Config
+from antiphon.server.folder_lock import locked
 
 EXAMPLE_BODY = (
     '{"systemPrompt": "You are a friendly assistant. Answer in one or two short sentences.", '
     '"medium": {"serverWebSocket": {"inputSampleRate": 48000}}}'
 )
+
+
+@contextlib.contextmanager
+def data_folder(config: Config) -> Iterator[tuple[int, ...]]:
+    """Make the data folder and keep other servers away from it, and from the database where that is a file elsewhere.
+
+    Gives the descriptors that hold the folder, to be handed down to workers. Raises :class:`DataFolderError`.
+    """
+    prepare_folder(config.data_dir)
+    with locked(config.data_dir, config.database_file) as descriptors:
+        yield descriptors
 
 
 def prepare_folder(folder: Path) -> None:
