@@ -61,7 +61,14 @@ class InvalidRequest(RequestError):
     @classmethod
     def of(cls, path: str, message: str) -> InvalidRequest:
         """One wrong field, named in ``detail`` as well as in ``fields``."""
-        return cls(f"{path}: {message}" if path else message, [FieldError(path, message)])
+        return cls.all([FieldError(path, message)])
+
+    @classmethod
+    def all(cls, fields: Sequence[FieldError]) -> InvalidRequest:
+        """Several wrong fields, of which ``detail`` names the first and counts the others."""
+        first = fields[0]
+        detail = f"{first.path}: {first.message}" if first.path else first.message
+        return cls(f"{detail} (and {len(fields) - 1} more)" if len(fields) > 1 else detail, fields)
 
 
 class Unauthorized(RequestError):

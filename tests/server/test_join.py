@@ -167,13 +167,6 @@ async def test_a_join_that_comes_late_is_refused_and_the_call_ends_unjoined(serv
     assert "joinTimeout" in reason
 
 
-async def test_another_medium_is_refused_with_a_reason(served: House) -> None:
-    call = await create(served, medium={"webRtc": {}})
-    code, reason = await refusal(call["joinUrl"])
-    assert code == 4400
-    assert "serverWebSocket" in reason
-
-
 async def test_frames_that_are_too_large_end_only_their_own_call(served: House) -> None:
     calls = [await create(served) for _ in range(3)]
     async with joined(served, calls[0]["joinUrl"]) as other, joined(served, calls[1]["joinUrl"]) as large:

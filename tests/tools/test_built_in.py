@@ -43,20 +43,3 @@ def test_bad_digits_are_said(digits: object) -> None:
     assert done.sound is None
     assert done.outcome.failed
     assert 'The tool "playDtmfSounds" was not used' in done.outcome.text
-
-
-@pytest.mark.parametrize(
-    ("name", "overrides", "arguments", "words"),
-    [
-        ("queryCorpus", {"corpus_id": "c"}, {"query": "prices"}, "no knowledge base"),
-        ("coldTransfer", {"target": "sip:a@b"}, {}, "cannot be transferred"),
-        ("warmTransfer", {"target": "sip:a@b"}, {"context": "angry"}, "cannot be transferred"),
-    ],
-)
-def test_what_is_not_possible_says_why(
-    name: str, overrides: dict[str, str], arguments: dict[str, str], words: str
-) -> None:
-    outcome = carry_out(chosen({"toolName": name, "parameterOverrides": overrides})[0], arguments, FACTS).outcome
-    assert outcome.failed
-    assert words in outcome.text
-    assert name in (outcome.error_details or "")

@@ -48,8 +48,10 @@ def test_names_may_be_in_snake_case_and_the_result_be_worded() -> None:
 
 
 def test_what_belongs_to_the_call_is_not_changed_but_named() -> None:
-    stage = parse_stage_request('{"model": "x", "maxDuration": "1s", "nonsense": 1, "temperature": 0}', BEFORE)
-    assert stage.ignored == ("maxDuration", "model", "nonsense")
+    stage = parse_stage_request(
+        '{"model": "x", "maxDuration": "1s", "experimentalSettings": {}, "x": 1, "temperature": 0}', BEFORE
+    )
+    assert stage.ignored == ("experimentalSettings", "maxDuration", "model", "x")
     assert stage.request.max_duration == 60.0
     assert stage.given == {"temperature"}
 

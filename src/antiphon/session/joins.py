@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from antiphon import metrics
 from antiphon.call.ends import EndReason
 from antiphon.call.messages import Severity
-from antiphon.errors import JoinRefused, Overloaded, StoreError
+from antiphon.errors import InvalidRequest, JoinRefused, Overloaded, StoreError
 from antiphon.session.call_log import log_joined
 from antiphon.session.endings import Endings, told
 from antiphon.session.invitations import Invitations, hash_token
@@ -20,6 +20,7 @@ from antiphon.store.repositories import Repositories
 from antiphon.wire.call_request import CallRequest, parse_call_request
 from antiphon.wire.incoming import Incoming
 from antiphon.wire.medium import ServerWebSocketMedium
+from antiphon.wire.offered import check_offered
 
 REFUSED = "join_refused"
 
@@ -124,11 +125,14 @@ class Joins:
             raise
 
     async def _ticket(self, call: CallRecord, client_version: str | None) -> JoinTicket:
-        request = parse_call_request(call.request)
+        try:
+            request = parse_call_request(call.request)
+            check_offered(request)
+            await self._toolbox.recall(call, request)
+        except InvalidRequest as error:  # an earlier version of the server took it
+            raise _refused(4400, error.detail) from None
         medium = request.medium.server_web_socket
-        if medium is None:
-            raise _refused(4400, "this call's medium is not serverWebSocket, which is what this URL serves")
-        await self._toolbox.recall(call, request)
+        assert medium is not None
         # Before the socket is open: a client that sees it open may look at the call.
         joined = datetime.now(UTC)
         await self._repositories.calls.mark_joined(call.call_id, joined, client_version)

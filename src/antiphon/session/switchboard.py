@@ -17,7 +17,7 @@ from antiphon.audio.recording import RecordingWriter
 from antiphon.call.ends import EndReason
 from antiphon.call.settings import ThreadSettings, TurnSettings
 from antiphon.engines.registry import Engines
-from antiphon.errors import InvalidRequest, NotFound, StoreError, WrongState
+from antiphon.errors import NotFound, StoreError, WrongState
 from antiphon.media.gathering import Gathering
 from antiphon.media.protocol import Medium
 from antiphon.session.assembly import engines_of, settings_of
@@ -42,6 +42,7 @@ from antiphon.wire.call_json import with_voice
 from antiphon.wire.call_request import CallRequest
 from antiphon.wire.experimental import switches
 from antiphon.wire.incoming import Incoming
+from antiphon.wire.offered import check_offered
 from antiphon.wire.outgoing import WEBSOCKET_DEFAULTS
 
 SETTLE_PATIENCE_S = 1.0
@@ -147,14 +148,14 @@ class Switchboard:
         alone; with it the model is nudged to greet where nothing there asks for an answer.
 
         Raises:
-            InvalidRequest: the model or the voice is unknown, or the medium cannot be served.
+            InvalidRequest: the model or the voice is unknown, or the request asks for what this server does not do.
             Overloaded: there is no room for another call.
 
         """
+        check_offered(request)
         self._admission.check(asyncio.get_running_loop().time(), self.taken, len(self.invitations))
         self._engines.model(request.model or self._engines.default_model)
         voice = self._voices.choose(VoiceChoice.of(request))
-        _check_medium(request)
         durable_tools = await self._toolbox.durable(request)
         tools = await self._toolbox.select(request, durable_tools)
         now, sent = _now(), request.to_json()
@@ -329,13 +330,6 @@ def _now() -> datetime:
 
 def _of_worker(folder: Path, worker: int) -> Path:
     return folder / f"w{worker}"
-
-
-def _check_medium(request: CallRequest) -> None:
-    for name in ("twilio", "telnyx", "plivo", "sip"):
-        medium = getattr(request.medium, name)
-        if medium is not None and medium.outgoing is not None:
-            raise InvalidRequest.of(f"medium.{name}.outgoing", "this server cannot place calls")
 
 
 def _remove_folder(folder: Path) -> None:

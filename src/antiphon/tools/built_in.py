@@ -1,7 +1,7 @@
 """The tools that every server has: their definitions, and what using one comes to.
 
-Parameters, defaults and names: the Ultravox documentation ("Built-in Tools"). What a call over WebSocket cannot do
-(transfers, for which there is no telephone line; corpora, while there are none) fails with a text that says so.
+Parameters, defaults and names: the Ultravox documentation ("Built-in Tools"). Those that this server cannot carry out
+(transfers, for which there is no telephone line; corpora, while there are none) no call can select.
 """
 
 from __future__ import annotations
@@ -32,8 +32,6 @@ from antiphon.tools.tones import Samples
 _BODY = Location.BODY
 _DURATION = {"type": "string", "pattern": r"^(0|[1-9][0-9]{0,2})(\.[0-9]{1,9})?s$"}
 _TEXT = {"type": "string"}
-_TEXT_OR_NOTHING = {"type": ["string", "null"]}
-_HEADERS = {"type": ["object", "null"], "additionalProperties": {"type": "string"}}
 
 _FIXED_SCHEMAS: Mapping[str, Mapping[str, Any]] = {
     "strict": {"type": "boolean"},
@@ -41,11 +39,6 @@ _FIXED_SCHEMAS: Mapping[str, Mapping[str, Any]] = {
     "message": _TEXT,
     "toneDuration": _DURATION,
     "spaceDuration": _DURATION,
-    "minimum_score": {"type": "number"},
-    "sipVerb": {"enum": ["REFER", "INVITE"]},
-    "transferType": {"enum": ["REFER", "BRIDGE", "TRY_REFER"]},
-    **dict.fromkeys(("extraHeaders", "inviteHeaders", "referHeaders"), _HEADERS),
-    **dict.fromkeys(("from", "username", "password", "holdMusicUrl", "transferSystemPromptTemplate"), _TEXT_OR_NOTHING),
 }
 
 
@@ -77,8 +70,6 @@ def _tool(name: str, description: str, **more: Any) -> Definition:
     return Definition(name, description, BuiltIn(name), **more)
 
 
-_TARGET = _dynamic("target", "Who the call is transferred to: a SIP URI, or a phone number in E.164 format.", True)
-
 _DEFINITIONS = (
     _tool(
         "hangUp",
@@ -100,41 +91,6 @@ _DEFINITIONS = (
         reaction=Reaction.LISTENS,
         timeout_s=MAX_TIMEOUT_S,  # what it plays, it plays to the end
     ),
-    _tool(
-        "queryCorpus",
-        "Looks up relevant passages in a knowledge base.",
-        dynamic=(
-            _dynamic("corpus_id", "The corpus to search.", True),
-            _dynamic("query", "What to search for.", True),
-            _dynamic("max_results", "How many passages to get.", type="integer", minimum=1, maximum=20, default=5),
-        ),
-        static=_static(minimum_score=0),
-        required_overrides=("corpus_id",),
-        precomputable=True,
-    ),
-    _tool(
-        "coldTransfer",
-        "Transfers the call to a human operator.",
-        dynamic=(_TARGET,),
-        static=_static(extraHeaders=None, holdMusicUrl=None, sipVerb="REFER", from_=None, username=None, password=None),
-        required_overrides=("target",),
-    ),
-    _tool(
-        "warmTransfer",
-        "Calls a human operator, tells them what the call is about, and transfers the call to them if they accept.",
-        dynamic=(_TARGET, _dynamic("context", "What the operator should know about the call so far.")),
-        static=_static(
-            from_=None,
-            username=None,
-            password=None,
-            inviteHeaders=None,
-            holdMusicUrl=None,
-            transferSystemPromptTemplate=None,
-            transferType="TRY_REFER",
-            referHeaders=None,
-        ),
-        required_overrides=("target",),
-    ),
 )
 
 _IDS = uuid5(NAMESPACE_URL, "https://antiphon.invalid/tools")
@@ -147,6 +103,17 @@ BUILT_IN: Mapping[str, BuiltInTool] = {
 }
 """By name."""
 
+_TRANSFER = "transfers need a call over a telephone line, and this server has none yet"
+_MISSING = {
+    "queryCorpus": "there are no corpora on this server yet",
+    "coldTransfer": _TRANSFER,
+    "warmTransfer": _TRANSFER,
+}
+"""Built-in tools of the API that this server cannot carry out, and why."""
+
+_MISSING_IDS = {str(uuid5(_IDS, name)): name for name in _MISSING}
+"""Earlier versions listed them, with these ids."""
+
 
 def find_built_in(tool_id: str | None, tool_name: str | None) -> BuiltInTool | None:
     """The built-in tool of an id, or, where that is ``None``, of a name."""
@@ -154,6 +121,12 @@ def find_built_in(tool_id: str | None, tool_name: str | None) -> BuiltInTool | N
         return BUILT_IN.get(tool_name or "")
     by_id = {tool.tool_id: tool for tool in BUILT_IN.values()}
     return by_id.get(tool_id.lower()) or BUILT_IN.get(OTHER_IDS.get(tool_id.lower(), ""))
+
+
+def missing(tool_id: str | None, tool_name: str | None) -> str | None:
+    """Return why a built-in tool of the API is not to be had here; ``None`` for any other id or name."""
+    name = tool_name if tool_id is None else _MISSING_IDS.get(tool_id.lower())
+    return _MISSING.get(name or "")
 
 
 def spelled_as_defined(definition: Definition, overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -181,20 +154,8 @@ def carry_out(tool: CallTool, arguments: Mapping[str, Any], facts: CallFacts) ->
             return BuiltInResult(_hang_up(prepared.body["result"], prepared.body))
         case "playDtmfSounds":
             return _dtmf(tool.spec.name, prepared.body, facts.output_sample_rate)
-        case "queryCorpus":
-            return BuiltInResult(
-                failed(
-                    "There is no knowledge base on this server, so nothing could be looked up.",
-                    f"queryCorpus: corpora are not supported yet, corpus {prepared.body['corpus_id']} was not searched",
-                )
-            )
         case name:
-            return BuiltInResult(
-                failed(
-                    "This call cannot be transferred, because it does not come over a telephone line.",
-                    f"{name}: transfers need a call over SIP, and this server has no SIP trunk",
-                )
-            )
+            raise AssertionError(name)
 
 
 def _hang_up(text: str, values: Mapping[str, Any]) -> ToolOutcome:

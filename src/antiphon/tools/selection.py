@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from antiphon.call.prompt import ToolSpec
 from antiphon.errors import InvalidRequest
 from antiphon.tools import url_pattern
-from antiphon.tools.built_in import BUILT_IN, find_built_in, problem_of_override, spelled_as_defined
+from antiphon.tools.built_in import BUILT_IN, find_built_in, missing, problem_of_override, spelled_as_defined
 from antiphon.tools.definition import (
     MAX_TIMEOUT_S,
     BuiltIn,
@@ -140,6 +140,9 @@ def _resolved(item: Selected, find: FindDurable, path: str) -> tuple[str | None,
     built_in = find_built_in(item.tool_id, item.tool_name)
     if built_in is not None:
         return built_in.tool_id, built_in.definition, path
+    field = "toolName" if item.tool_id is None else "toolId"
+    if (why := missing(item.tool_id, item.tool_name)) is not None:
+        raise InvalidRequest.of(f"{path}.{field}", f"the tool cannot be had: {why}")
     if item.tool_id is not None:
         raise InvalidRequest.of(f"{path}.toolId", f"there is no tool with the id {item.tool_id[:64]}")
     raise InvalidRequest.of(

@@ -165,12 +165,7 @@ def parse_body(model: type[ModelT], body: Any) -> ModelT:
 
 
 def _invalid(errors: Iterable[ErrorDetails]) -> InvalidRequest:
-    found = [FieldError(_path(error), _sentence(error)) for error in errors][:MAX_FIELDS_NAMED]
-    first = found[0]
-    detail = f"{first.path}: {first.message}" if first.path else first.message
-    if len(found) > 1:
-        detail += f" (and {len(found) - 1} more)"
-    return InvalidRequest(detail, found)
+    return InvalidRequest.all([FieldError(_path(error), _sentence(error)) for error in errors][:MAX_FIELDS_NAMED])
 
 
 def _path(error: ErrorDetails) -> str:

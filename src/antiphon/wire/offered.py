@@ -1,0 +1,47 @@
+"""What of the API's call request this server carries out: the rest is refused when a call is created.
+
+The parser takes the whole request all the same, so that the requests of calls on record, which an earlier version
+took without carrying them out, can still be read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from antiphon.errors import FieldError, InvalidRequest
+from antiphon.wire.call_request import MAX_FIELDS_NAMED, CallRequest
+from antiphon.wire.experimental import wrong_settings
+from antiphon.wire.medium import CallMedium
+
+MEDIA = ("serverWebSocket",)
+"""The media that a call can have here, by their names in the API."""
+
+AUTO_DELETE = "CALL_RETENTION_POLICY_AUTO_DELETE"
+
+
+def check_offered(request: CallRequest) -> None:
+    """Raise :class:`InvalidRequest` naming each field that asks for what this server does not do."""
+    if found := list(_refused(request))[:MAX_FIELDS_NAMED]:
+        raise InvalidRequest.all(found)
+
+
+def _refused(request: CallRequest) -> Iterator[FieldError]:
+    medium = medium_name(request.medium)
+    if medium not in MEDIA:
+        unnamed = ", which a call without a medium would have" if medium == "webRtc" else ""
+        yield FieldError("medium", f"this server has no {medium}{unnamed}; there is: {', '.join(MEDIA)}")
+    for name in ("joined", "ended", "billed"):
+        if request.callbacks is not None and getattr(request.callbacks, name) is not None:
+            yield FieldError(f"callbacks.{name}", "this server makes no callbacks yet; leave it out")
+    if request.retention_policy == AUTO_DELETE:
+        yield FieldError(
+            "retentionPolicy",
+            "this server deletes no calls by itself yet; there is: CALL_RETENTION_POLICY_RETAIN",
+        )
+    yield from wrong_settings(request.experimental_settings or {})
+
+
+def medium_name(medium: CallMedium) -> str:
+    """Return the name of the one medium that is set, as the API has it."""
+    names = (name for name in CallMedium.model_fields if getattr(medium, name) is not None)
+    return str(CallMedium.model_fields[next(names, "web_rtc")].alias)
