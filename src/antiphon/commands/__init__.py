@@ -1,0 +1,1 @@
+"""Commands of the `antiphon` command line; `cli.py` puts them together."""
