@@ -34,6 +34,23 @@ SENT: list[tuple[messages.Message, dict[str, Any]]] = [
     (messages.Pong(12.5), {"type": "pong", "timestamp": 12.5}),
     (messages.Debug("m"), {"type": "debug", "message": "m"}),
     (
+        messages.ToolsWanted((ToolRequest("i", "look"), ToolRequest("j", "it's")), forced=True),
+        {
+            "type": "debug",
+            "message": "Forced agent message: Tool calls: [FunctionCall(name='look', args='{}', invocation_id='i'), "
+            "FunctionCall(name=\"it's\", args='{}', invocation_id='j')]",
+        },
+    ),
+    (
+        messages.ToolsAnswered((messages.ToolAnswer(ToolRequest("i", "look"), "No.", "500"),), thread="aside"),
+        {
+            "type": "debug",
+            "message": "Thread aside: Tool call complete.\n\nResult: [\n"
+            '  role: MESSAGE_ROLE_TOOL_CALL text: "{}" tool_name: "look" invocation_id: "i" ,\n'
+            '  role: MESSAGE_ROLE_TOOL_RESULT text: "No." tool_name: "look" invocation_id: "i" error_details: "500"\n]',
+        },
+    ),
+    (
         messages.CallEvent(Severity.WARNING, "overflow", "too much", {"s": 1}),
         {
             "type": "call_event",

@@ -92,7 +92,7 @@ class Conversation(Turns):
             for request in (*line.wants, *(held.wants if held else ())):
                 known = line.known.get(request.invocation)
                 request = replace(request, invocation=self.threads.claims.unused(request.invocation))
-                self.tools.request(at, reply.number, request, known)
+                self.tools.request(at, reply.number, request, known, forced=held is None)
             return True
         if self.tools.busy:
             return False

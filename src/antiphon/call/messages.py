@@ -90,6 +90,37 @@ class Debug:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolsWanted:
+    """For debugging: tools are about to be used. ``forced``: not the model wants it, but the program around the call.
+
+    ``thread`` is the side thread that wants it, ``None`` for the call itself.
+    """
+
+    requests: tuple[ToolRequest, ...]
+    forced: bool = False
+    thread: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolAnswer:
+    """What came of one use of a tool. The ordinals are those of its two messages; a side thread's have none."""
+
+    request: ToolRequest
+    text: str
+    error_details: str | None = None
+    call_ordinal: int | None = None
+    result_ordinal: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolsAnswered:
+    """For debugging: all tools that were under way have answered."""
+
+    answers: tuple[ToolAnswer, ...]
+    thread: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class CallEvent:
     """Something worth knowing afterwards; also recorded (``GET /api/calls/{id}/events``)."""
 
@@ -172,6 +203,8 @@ Message: TypeAlias = (
     | PlaybackClearBuffer
     | Pong
     | Debug
+    | ToolsWanted
+    | ToolsAnswered
     | CallEvent
     | InvokingTool
     | ToolUsed

@@ -24,6 +24,8 @@ from antiphon.call.messages import (
     SideGenerationCompleted,
     SideGenerationDelta,
     ThreadTerminated,
+    ToolsAnswered,
+    ToolsWanted,
     ToolUsed,
 )
 from antiphon.call.prompt import ChatMessage, Prompt, ToolRequest, ToolSpec
@@ -276,10 +278,14 @@ class Thread:
             (replace(want, invocation=self._claims.claim(want.invocation)), message.known.get(want.invocation))
             for want in message.wants
         ]
-        self._use(at, wants, spoke=bool(text))
+        self._use(at, wants, spoke=bool(text), forced=True)
 
-    def _use(self, at: float, wants: list[tuple[ToolRequest, ToolOutcome | None]], *, spoke: bool) -> None:
+    def _use(
+        self, at: float, wants: list[tuple[ToolRequest, ToolOutcome | None]], *, spoke: bool, forced: bool = False
+    ) -> None:
         tools = self._prompt.tools
+        if wants:
+            self._emit(ToolsWanted(tuple(request for request, _ in wants), forced, self.thread_id))
         for request, known in wants:
             spec = next((tool for tool in tools if tool.name == request.name), None)
             self.uses[request.invocation] = Invocation(
@@ -341,6 +347,8 @@ class Thread:
             return
         settled = list(self.uses.values())
         self.uses.clear()
+        answers = (replace(one.answer, call_ordinal=None, result_ordinal=None) for one in settled)
+        self._emit(ToolsAnswered(tuple(answers), self.thread_id))
         verdict = judge(settled)
         for one in settled:
             add_tool_call(self._chat, one.request)

@@ -15,7 +15,7 @@ from typing import Any
 
 from antiphon.call.actions import Action, Emit, Invoke, Keep, PrepareStage
 from antiphon.call.history import History, Span, ToolMessage, ToolRole
-from antiphon.call.messages import CallEvent, InvokingTool, Severity, ToolUsed
+from antiphon.call.messages import CallEvent, InvokingTool, Severity, ToolAnswer, ToolsAnswered, ToolsWanted, ToolUsed
 from antiphon.call.prompt import Reaction, ToolRequest, ToolSpec
 from antiphon.call.stages import Stage
 from antiphon.call.tools import MAIN_THREAD, Posted, ResponseType, ToolOutcome
@@ -46,12 +46,14 @@ class Invocation:
     spec: ToolSpec | None
     reply: int
     known: ToolOutcome | None = None
+    forced: bool = False
     spoke: bool = False
     phase: Phase = Phase.WAITING
     begun: bool = False
     started_at: float = 0.0
     started_audio_s: float = 0.0
     prepared_since: float = 0.0
+    call_ordinal: int = 0
     result_ordinal: int = 0
     outcome: ToolOutcome | None = None
 
@@ -59,6 +61,12 @@ class Invocation:
     def under_way(self) -> bool:
         """Nothing has come of it yet."""
         return self.phase in (Phase.RUNNING, Phase.PREPARING)
+
+    @property
+    def answer(self) -> ToolAnswer:
+        """What came of it."""
+        outcome = self.outcome or ToolOutcome("")
+        return ToolAnswer(self.request, outcome.text, outcome.error_details, self.call_ordinal, self.result_ordinal)
 
     @property
     def give_up_at(self) -> float:
@@ -145,29 +153,33 @@ class Toolwork:
         """The reply wants tools used."""
         return any(one.reply == reply for one in self._open.values())
 
-    def request(self, at: float, reply: int, request: ToolRequest, known: ToolOutcome | None = None) -> None:
+    def request(
+        self, at: float, reply: int, request: ToolRequest, known: ToolOutcome | None = None, *, forced: bool = False
+    ) -> None:
         """A tool is wanted, in a reply that is given; one that may run ahead of its words does.
 
-        ``known``: what comes of it is known already, and it is not used.
+        ``known``: what comes of it is known already, and it is not used. ``forced``: it is not the model that wants it.
         """
         if request.invocation in self._open or request.invocation in self._over:
             self._note(Severity.WARNING, "tool_doubled", f"The invocation {request.invocation} was wanted twice.")
             return
         spec = next((spec for spec in self.specs if spec.name == request.name), None)
-        one = self._open[request.invocation] = Invocation(request, spec, reply, known=known)
+        one = self._open[request.invocation] = Invocation(request, spec, reply, known, forced)
         if known is None and spec is not None and spec.precomputable:
             self._run(at, one)
 
     def begin(self, at: float, reply: int, *, spoke: bool) -> None:
         """The words of the reply were heard, or there were none: its tools are part of the call."""
-        for one in self._of(reply):
+        if begins := self._of(reply):
+            self._out.append(Emit(ToolsWanted(tuple(one.request for one in begins), begins[0].forced)))
+        for one in begins:
             one.begun, one.spoke = True, spoke
             one.started_audio_s = self.audio_s
-            call_ordinal, one.result_ordinal = self._history.take_ordinal(), self._history.take_ordinal()
+            one.call_ordinal, one.result_ordinal = self._history.take_ordinal(), self._history.take_ordinal()
             if one.phase is Phase.WAITING:
                 self._run(at, one)
             span, wall = self._spans(one, at)
-            self._keep(ToolMessage(ToolRole.CALL, call_ordinal, one.request, "", None, span, wall))
+            self._keep(ToolMessage(ToolRole.CALL, one.call_ordinal, one.request, "", None, span, wall))
             if one.phase is Phase.RETURNED:
                 self._settle(at, one)
             elif one.known is not None:
@@ -242,6 +254,8 @@ class Toolwork:
         if self.busy:
             return []
         settled, self._settled = self._settled, []
+        if settled:
+            self._out.append(Emit(ToolsAnswered(tuple(one.answer for one in settled))))
         return settled
 
     def _of(self, reply: int) -> list[Invocation]:

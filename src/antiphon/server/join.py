@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from dataclasses import replace
 
 import structlog
 from fastapi import APIRouter
@@ -21,6 +22,9 @@ LONGEST_REASON = 123
 """Bytes of a close reason (RFC 6455, section 5.5)."""
 
 MOST_OF_A_VERSION = 200
+_ASK_FOR_MESSAGES = ("additionalMessages", "experimentalMessages")
+"""Parameters in which client SDKs list further data messages that they want: the new name and the old one."""
+
 _TOKEN = re.compile(r"[A-Za-z0-9_-]*")
 
 router = APIRouter()
@@ -52,10 +56,12 @@ async def join(websocket: WebSocket, call_id: str) -> None:
 
 async def _claim(serving: Services, websocket: WebSocket, call_id: str) -> JoinTicket:
     query = websocket.query_params
-    # Of the parameters that clients add, one is kept. Some add theirs with a second "?".
+    # Some clients add their parameters with a second "?".
     found = _TOKEN.match(query.get("token", ""))
     version = query.get("clientVersion", "").replace("\0", "")[:MOST_OF_A_VERSION] or None
-    return await serving.switchboard.join(call_id, found[0] if found else "", version)
+    ticket = await serving.switchboard.join(call_id, found[0] if found else "", version)
+    asked = [name for key in _ASK_FOR_MESSAGES for value in query.getlist(key) for name in value.split(",")]
+    return replace(ticket, asked=tuple(asked))
 
 
 async def _serve(serving: Services, websocket: WebSocket, ticket: JoinTicket) -> None:

@@ -43,6 +43,8 @@ class JoinTicket:
     call: CallRecord
     request: CallRequest
     medium: ServerWebSocketMedium
+    asked: tuple[str, ...] = ()
+    """Names of data messages that the client wants beside those that the call is set to."""
 
 
 class Joins:

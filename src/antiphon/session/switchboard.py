@@ -259,7 +259,7 @@ class Switchboard:
             medium,
             chronicle,
             self._pacer,
-            ticket.medium.data_messages.over(WEBSOCKET_DEFAULTS),
+            ticket.medium.data_messages.over(WEBSOCKET_DEFAULTS, ticket.asked),
             ticket.medium.client_buffer_size_ms,
             recording,
             tools,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -33,9 +34,12 @@ class DataMessages(WireModel):
     user_stopped_speaking: Flag | None = None
     invoking_tool: Flag | None = None
 
-    def over(self, defaults: EnabledDataMessages) -> EnabledDataMessages:
-        """``defaults`` with what was sent laid over them."""
-        return defaults.with_changes(self.model_dump(exclude_none=True))
+    def over(self, defaults: EnabledDataMessages, asked: Iterable[str] = ()) -> EnabledDataMessages:
+        """``defaults`` with what was sent laid over them.
+
+        ``asked``: names of those that the client asks for as it joins; it has them unless the call says no.
+        """
+        return defaults.with_asked(asked).with_changes(self.model_dump(exclude_none=True))
 
 
 class DtmfUserTextMessage(WireModel):

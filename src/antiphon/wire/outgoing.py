@@ -5,8 +5,8 @@ Names, fields and defaults: the Ultravox data message protocol and ``ultravox.v1
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
 from typing import Any, assert_never
 
 from antiphon.call.messages import (
@@ -23,11 +23,14 @@ from antiphon.call.messages import (
     ThreadRejected,
     ThreadSpawned,
     ThreadTerminated,
+    ToolsAnswered,
+    ToolsWanted,
     ToolUsed,
     Transcript,
     UserStartedSpeaking,
     UserStoppedSpeaking,
 )
+from antiphon.wire.debug import debug_text
 
 
 def to_json(message: Message) -> dict[str, Any]:
@@ -45,6 +48,8 @@ def to_json(message: Message) -> dict[str, Any]:
             return {"type": "pong", "timestamp": timestamp}
         case Debug(message=text):
             return {"type": "debug", "message": text}
+        case ToolsWanted() | ToolsAnswered():
+            return {"type": "debug", "message": debug_text(message)}
         case CallEvent(severity=severity, type=kind, text=text, extras=extras):
             return {
                 "type": "call_event",
@@ -110,10 +115,24 @@ class EnabledDataMessages:
         """The same with some turned on or off, by field name."""
         return replace(self, **dict(changes))
 
+    def with_asked(self, names: Iterable[str]) -> EnabledDataMessages:
+        """The same with those on that a client asks for by ``names``, ``callEvent`` or ``call_event``.
+
+        Unknown names are passed over, and so are requests to use tools, which are not for whoever joins to have.
+        """
+        wanted = (_ASKED_FOR.get(name.strip().replace("_", "").lower()) for name in names)
+        return self.with_changes({name: True for name in wanted if name is not None})
+
     def allows(self, message: Message) -> bool:
         """Whether this connection is sent ``message``. What concerns threads is always sent: there is no switch."""
         return isinstance(message, _ALWAYS) or bool(getattr(self, _SWITCHES[type(message)]))
 
+
+_ASKED_FOR = {
+    each.name.replace("_", ""): each.name
+    for each in fields(EnabledDataMessages)
+    if not each.name.endswith("_tool_invocation")
+}
 
 WEBSOCKET_DEFAULTS = EnabledDataMessages()
 WEBRTC_DEFAULTS = EnabledDataMessages(playback_clear_buffer=False)
@@ -129,6 +148,8 @@ _SWITCHES: dict[type[Any], str] = {
     PlaybackClearBuffer: "playback_clear_buffer",
     CallStarted: "call_started",
     Debug: "debug",
+    ToolsWanted: "debug",
+    ToolsAnswered: "debug",
     CallEvent: "call_event",
     InvokingTool: "invoking_tool",
     ToolUsed: "tool_used",
