@@ -11,6 +11,7 @@
     │   ├── Conflict            409
     │   ├── TooLarge            413
     │   ├── WrongState          422  not possible in the call's present state
+    │   ├── TooManyWaiting      429  too many calls of a key wait for their join: ``retry_after_s``
     │   └── Overloaded          503  try later: ``retry_after_s``
     ├── JoinRefused             the join URL serves nobody (any more); carries a WebSocket close code
     ├── CallEnded               a client's call was closed by the other side; carries the close code
@@ -105,6 +106,16 @@ class WrongState(RequestError):
     """The thing exists, but not in a state in which this can be done."""
 
     status = 422
+
+
+class TooManyWaiting(RequestError):
+    """Too many calls of one API key wait for their join. ``retry_after_s`` goes into ``Retry-After``."""
+
+    status = 429
+
+    def __init__(self, detail: str, retry_after_s: int = 5) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
 
 
 class Overloaded(RequestError):

@@ -15,7 +15,7 @@ CALLS_ENDED = Counter("antiphon_calls_ended_total", "Calls ended, by endReason."
 JOINS_REFUSED = Counter("antiphon_joins_refused_total", "Joins refused, by WebSocket close code.", ["code"])
 LOOP_LATENESS = Histogram(
     "antiphon_event_loop_lateness_seconds",
-    "How much later than asked the event loop woke the watchdog.",
+    "How much later than asked the event loop woke the watchdog, since the models were loaded.",
     buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 5),
 )
 LOOP_BUSY = Gauge(

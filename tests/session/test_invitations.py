@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
@@ -15,9 +16,10 @@ import pytest
 
 from antiphon.call.settings import TurnSettings
 from antiphon.engines import registry
-from antiphon.errors import DataFolderError, JoinRefused
+from antiphon.errors import DataFolderError, InvalidRequest, JoinRefused, NotFound, TooManyWaiting, WrongState
 from antiphon.server.config import Config
 from antiphon.session.invitations import Invitations, read_secret
+from antiphon.session.joins import JoinTicket
 from antiphon.session.load import Admission
 from antiphon.session.switchboard import Switchboard
 from antiphon.store.database import Database
@@ -33,10 +35,12 @@ from tests.support.virtual_client import VirtualClient
 class Worker:
     switchboard: Switchboard
     store: Repositories
+    admission: Admission
 
-    async def made(self, *, greeting_prompt: bool = True, **fields: Any) -> CallRecord:
+    async def made(self, *, greeting_prompt: bool = True, key: str = "", **fields: Any) -> CallRecord:
         body = {"medium": {"serverWebSocket": {"inputSampleRate": 16_000}}, "firstSpeakerSettings": {"user": {}}}
-        return await self.switchboard.create(parse_call_request(body | fields), greeting_prompt=greeting_prompt)
+        request = parse_call_request(body | fields)
+        return await self.switchboard.create(request, greeting_prompt=greeting_prompt, key=key)
 
     def token(self, call: CallRecord) -> str:
         url = self.switchboard.join_url(call, "ws://here")
@@ -60,12 +64,13 @@ async def workers(tmp_path: Path) -> AsyncIterator[tuple[Worker, Worker]]:
             stack.push_async_callback(database.close)
             ledger = await stack.enter_async_context(Ledger(database))
             store = Repositories.of(database)
+            admission = Admission(10)
             switchboard = Switchboard(
-                engines, store, ledger, tmp_path / "recordings", TurnSettings(), Admission(10), worker=number
+                engines, store, ledger, tmp_path / "recordings", TurnSettings(), admission, worker=number
             )
             await switchboard.start(first=number == 1)
             stack.push_async_callback(switchboard.stop)
-            made.append(Worker(switchboard, store))
+            made.append(Worker(switchboard, store, admission))
         yield made[0], made[1]
 
 
@@ -86,6 +91,75 @@ async def test_a_call_is_joined_where_it_was_not_created(workers: tuple[Worker, 
     client.leave()
     await there.switchboard.serve(ticket, client)
     assert await here.reason(call) == "hangup"
+
+
+async def test_a_waiting_call_is_deleted_where_it_was_not_created(workers: tuple[Worker, Worker]) -> None:
+    here, there = workers
+    call = await here.made(selectedTools=[{"toolName": "hangUp"}])
+    token, told = here.token(call), list[str]()
+    there.switchboard.invitations.on_deleted = told.append
+
+    await there.switchboard.delete(call.call_id)
+
+    assert told == [call.call_id], "who waits for it is told"
+    here.switchboard.invitations.forget(call.call_id)
+    assert len(here.switchboard.invitations) == 0
+    for worker in workers:
+        assert await worker.store.calls.get(call.call_id) is None
+        with pytest.raises(JoinRefused, match="no such call") as refused:
+            await worker.switchboard.join(call.call_id, token, None)
+        assert refused.value.close_code == 4404
+        with pytest.raises(NotFound):
+            await worker.switchboard.delete(call.call_id)
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_of_a_join_and_a_deletion_at_once_one_is_first(workers: tuple[Worker, Worker], seed: int) -> None:
+    here, there = workers
+    call = await here.made()
+    token = here.token(call)
+    works = [here.switchboard.join(call.call_id, token, None), there.switchboard.delete(call.call_id)]
+    random.Random(seed).shuffle(works)
+    outcomes = await asyncio.gather(*works, return_exceptions=True)
+    refused = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+    assert len(refused) == 1, outcomes
+    if isinstance(refused[0], JoinRefused):
+        assert refused[0].close_code == 4404
+        assert await here.store.calls.get(call.call_id) is None
+    else:
+        assert isinstance(refused[0], WrongState)
+        (ticket,) = (outcome for outcome in outcomes if isinstance(outcome, JoinTicket))
+        client = VirtualClient()
+        client.leave()
+        await here.switchboard.serve(ticket, client)
+        assert await here.reason(call) == "hangup"
+
+
+async def test_waiting_calls_are_counted_by_key_until_they_wait_no_more(workers: tuple[Worker, Worker]) -> None:
+    here, there = workers
+    made = [await here.made(key=key) for key in ("mine", "mine", "mine", "mine", "yours")]
+    invitations = here.switchboard.invitations
+    assert invitations.by_key == {"mine": 4, "yours": 1}
+    await here.switchboard.join(made[0].call_id, here.token(made[0]), None)
+    await here.switchboard.delete(made[1].call_id)
+    invitations.expire(made[2].call_id)
+    await there.switchboard.join(made[3].call_id, there.token(made[3]), None)
+    invitations.used_elsewhere(made[3].call_id)
+    assert invitations.by_key == {"yours": 1}
+    with pytest.raises(InvalidRequest):
+        await here.made(key="mine", model="unknown")
+    assert invitations.by_key == {"yours": 1}, "what was not created does not wait"
+
+
+async def test_a_key_may_have_so_many_waiting_calls_however_many_it_asks_for_at_once(
+    workers: tuple[Worker, Worker],
+) -> None:
+    here, _ = workers
+    here.admission._most_waiting = 5
+    outcomes = await asyncio.gather(*(here.made(key="mine") for _ in range(12)), return_exceptions=True)
+    assert sum(isinstance(outcome, CallRecord) for outcome in outcomes) == 5
+    assert sum(isinstance(outcome, TooManyWaiting) for outcome in outcomes) == 7
+    await here.made(key="yours")
 
 
 async def test_a_durable_tool_stays_as_it_was_when_the_call_was_created(workers: tuple[Worker, Worker]) -> None:

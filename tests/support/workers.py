@@ -28,7 +28,7 @@ START_TIMEOUT_S = 90.0
 POLL_S = 0.05
 
 SCRIPTED = """
-limits = {{ max_loop_share = 1.0, max_lateness_ms = 60000.0, max_calls = {max_calls} }}
+limits = {{ max_loop_share = 1.0, max_lateness_ms = 60000.0, max_calls = {max_calls}, max_waiting = {max_waiting} }}
 log = {{ format = "json" }}
 api_key = "{key}"
 voice_activity = {{ engine = "scripted" }}
@@ -116,11 +116,17 @@ class Crew:
 
 @asynccontextmanager
 async def crew(
-    folder: Path, workers: int = 2, *, reply: str = "Hello!", max_calls: int = 200, database_url: str | None = None
+    folder: Path,
+    workers: int = 2,
+    *,
+    reply: str = "Hello!",
+    max_calls: int = 200,
+    max_waiting: int = 5000,
+    database_url: str | None = None,
 ) -> AsyncIterator[Crew]:
     """A server with scripted engines; the block begins when all its workers are ready."""
     file, data, log = folder / "antiphon.toml", folder / "data", folder / "server.log"
-    config = SCRIPTED.format(key=KEY, reply=reply, max_calls=max_calls)
+    config = SCRIPTED.format(key=KEY, reply=reply, max_calls=max_calls, max_waiting=max_waiting)
     file.write_text(config + (f'database_url = "{database_url}"\n' if database_url else ""))
     port = free_port()
     arguments = ("--config", str(file), "--data-dir", str(data), "--port", str(port), "--workers", str(workers))

@@ -24,6 +24,9 @@ HEADERS = ("X-API-Key", "X-Unsafe-API-Key")
 CACHE_S = 5.0
 """A key that was revoked elsewhere may still be taken for so long."""
 
+CONFIGURED = "configured"
+"""Names the operator's own key, ``api_key``. The prefix of a key in the store has eight characters."""
+
 MAX_KEY_CHARACTERS = 256
 _MOST_CACHED = 1024
 _ALPHABET = string.ascii_letters + string.digits
@@ -60,23 +63,25 @@ class Keyring:
         await self._keys.create(record)
         return key
 
-    async def check(self, key: str | None) -> None:
-        """Raise :class:`Unauthorized` unless ``key`` is good."""
+    async def check(self, key: str | None) -> str:
+        """Return the name of a good key: its prefix, or ``CONFIGURED``. Raises :class:`Unauthorized` for others."""
         if not key:
             raise Unauthorized("an API key is needed, in the header X-API-Key")
-        if not await self._is_good(key):
+        name = await self._name_of(key)
+        if name is None:
             raise Unauthorized("the API key is not known, was revoked or has expired")
+        return name
 
-    async def _is_good(self, key: str) -> bool:
+    async def _name_of(self, key: str) -> str | None:
         if len(key) > MAX_KEY_CHARACTERS or not key.isascii():
-            return False
+            return None
         hashed = hash_key(key)
         if self._configured is not None and hmac.compare_digest(hashed, self._configured):
-            return True
+            return CONFIGURED
         record = await self._find(hashed)
         if record is None or record.revoked or not hmac.compare_digest(hashed, record.key_hash):
-            return False
-        return record.expiry is None or record.expiry > datetime.now(UTC)
+            return None
+        return record.prefix if record.expiry is None or record.expiry > datetime.now(UTC) else None
 
     async def _find(self, hashed: str) -> ApiKeyRecord | None:
         now = self._clock()

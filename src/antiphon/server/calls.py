@@ -65,7 +65,7 @@ async def calls_create(
         much=prior_call_id is not None,
     )
     serving.readiness.require()
-    call = await serving.switchboard.create(wanted, greeting_prompt=greeting_prompt)
+    call = await serving.switchboard.create(wanted, greeting_prompt=greeting_prompt, key=request.state.key)
     return Json(_shown(request, serving, call), 201)
 
 
@@ -115,7 +115,7 @@ async def calls_retrieve(request: Request, serving: Serving, call_id: str) -> Js
 
 @router.delete("/{call_id}", status_code=204, response_class=Response)
 async def calls_destroy(serving: Serving, call_id: str) -> Response:
-    """Delete an ended call with its stages, messages, events and recording."""
+    """Delete a call that has ended, with its stages, messages, events and recording, or that waits for its join."""
     await serving.switchboard.delete(parse_id(call_id, "call"))
     return Response(status_code=204)
 

@@ -71,6 +71,13 @@ class Joined:
 
 
 @dataclass(frozen=True, slots=True)
+class Deleted:
+    """Both ways: a call that another worker waits for was deleted."""
+
+    call_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Serving:
     """From a worker: it takes connections from now on. ``first_key``: the API key that it made."""
 
@@ -100,8 +107,8 @@ class Failed:
     line: str
 
 
-ToWorker: TypeAlias = Connected | Peers | Bury | Stop | Joined
-FromWorker: TypeAlias = Serving | Report | Buried | Joined | Failed
+ToWorker: TypeAlias = Connected | Peers | Bury | Stop | Joined | Deleted
+FromWorker: TypeAlias = Serving | Report | Buried | Joined | Deleted | Failed
 
 
 def socket_path(folder: int, worker: int) -> str:

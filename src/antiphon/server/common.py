@@ -45,8 +45,8 @@ PageSize: TypeAlias = Annotated[
 
 
 async def require_key(request: Request, serving: Serving, _key: Annotated[str | None, Depends(_documented)]) -> None:
-    """Let only those in who have an API key."""
-    await serving.keys.check(presented_key(request))
+    """Let only those in who have an API key. ``request.state.key`` names it then."""
+    request.state.key = await serving.keys.check(presented_key(request))
 
 
 def public_url(request: Request, config: Config) -> str:

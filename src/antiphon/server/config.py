@@ -41,16 +41,31 @@ class Limits(Settings):
     max_calls: int = Field(
         default=200, ge=1, description="Live calls at most, of all workers together; creating more is answered by 503."
     )
+    always_admit: int | None = Field(
+        default=None,
+        ge=0,
+        description="Live calls, of all workers together, up to which a new one is let in however late and busy the "
+        "server is. Default: 2 for each core it may use.",
+    )
+    max_waiting: int = Field(
+        default=5_000,
+        ge=1,
+        le=100_000,
+        description="Calls of one API key, of all workers together, that wait for their join; creating more is "
+        "answered by 429.",
+    )
     max_loop_share: float = Field(
         default=_LOAD.busy,
         gt=0,
         le=1,
-        description="Share of the event loop's or the processor's time, 0 to 1, above which no call is let in (503).",
+        description="A new call is not let in (503) if the event loop or the processor would work for more than this "
+        "share of its time, 0 to 1, with it. 1: never for that reason.",
     )
     max_lateness_ms: float = Field(
         default=_LOAD.late_s * 1000,
         gt=0,
-        description="How late the event loop may be once in a hundred times before no call is let in any more, ms.",
+        description="How late the sound of live calls may be, ms. When more than a twentieth of it in the last five "
+        "seconds was later, no call is let in (503).",
     )
     keepalive_s: float = Field(
         default=5.0, ge=0.5, le=60, description="Seconds between two looks at whether a client is still there."

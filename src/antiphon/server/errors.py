@@ -20,6 +20,7 @@ from antiphon.errors import (
     Overloaded,
     RequestError,
     StoreError,
+    TooManyWaiting,
 )
 from antiphon.metrics import HTTP_REQUESTS
 from antiphon.server.logs import where
@@ -41,7 +42,7 @@ def error_response(
 def respond_to(error: AntiphonError) -> JSONResponse:
     """How ``error`` is answered."""
     match error:
-        case Overloaded():
+        case Overloaded() | TooManyWaiting():
             headers = {"Retry-After": str(error.retry_after_s)}
             return error_response(error.status, error.detail, error.fields, headers)
         case RequestError():

@@ -27,6 +27,7 @@ from antiphon.server.channel import (
     Bury,
     Channel,
     Connected,
+    Deleted,
     Failed,
     Joined,
     Orders,
@@ -185,7 +186,7 @@ class Front:
                     sys.stdout.flush()
                 self._dig()
                 self._accept_again()
-            case Joined():
+            case Joined() | Deleted():
                 for other in self._workers.values():
                     if other is not worker:
                         other.channel.send(message)

@@ -29,9 +29,9 @@ from antiphon.server.logs import where
 from antiphon.server.ports import Readiness
 from antiphon.server.sockets import CallSocket, address, listen
 from antiphon.server.startup import data_folder, greeting
-from antiphon.server.watchdog import watch
+from antiphon.server.watchdog import usable_cores, watch
 from antiphon.session.data_connections import DataConnections
-from antiphon.session.load import Admission, Load, LoadLimits
+from antiphon.session.load import ADMITTED_PER_CORE, Admission, Load, LoadLimits
 from antiphon.session.switchboard import Switchboard
 from antiphon.store.database import Database, read_server_id
 from antiphon.store.ledger import Ledger, LedgerTrouble
@@ -89,7 +89,8 @@ async def built(config: Config, worker: int | None = None, *, first: bool = True
             store = Repositories.of(database)
             turns, limits = config.turns.settings(), config.limits
             load = Load(LoadLimits(limits.max_loop_share, limits.max_lateness_ms / 1000))
-            admission = Admission(limits.max_calls, load)
+            always = ADMITTED_PER_CORE * usable_cores() if limits.always_admit is None else limits.always_admit
+            admission = Admission(limits.max_calls, load, always=always, most_waiting=limits.max_waiting)
             reach = Reach(config.tools.allow_private, config.tools.allowed)
             http, data_connections = HttpCaller(reach), DataConnections(reach)
             recordings = config.recordings_dir

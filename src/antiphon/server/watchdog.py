@@ -18,13 +18,18 @@ WORTH_A_WARNING_S = 0.25
 _log = structlog.get_logger(__name__)
 
 
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 async def watch(load: Load, children_s: Callable[[], float] = lambda: 0.0) -> None:
     """Measure until cancelled, and tell ``load``. Begin when the models are loaded: what that takes hurts no call.
 
     ``children_s``: tells the processor time of the engines' child processes, seconds. It falls when one is replaced.
     """
     loop = asyncio.get_running_loop()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     thread_s, process_s, worked_s = time.thread_time(), time.process_time() + children_s(), 0.0
     while True:
         due = loop.time() + PERIOD_S
@@ -35,7 +40,7 @@ async def watch(load: Load, children_s: Callable[[], float] = lambda: 0.0) -> No
         # The loop has one core at most; its engines' threads share all of them with it.
         worked_s += max(thread_now - thread_s, (process_now - process_s) / cores)
         thread_s, process_s = thread_now, process_now
-        load.sample(now, worked_s, late_s)
+        load.sample(now, worked_s)
         LOOP_BUSY.set(load.busy)
         LOOP_LATENESS.observe(late_s)
         if late_s > WORTH_A_WARNING_S:

@@ -29,6 +29,7 @@ from antiphon.server.channel import (
     Bury,
     Channel,
     Connected,
+    Deleted,
     Failed,
     Joined,
     Orders,
@@ -45,6 +46,9 @@ LOOK_EVERY_S = 0.05
 """What has changed is reported within this time."""
 
 BURY_AGAIN_S = 1.0
+
+KEYS_REPORTED = 100
+"""API keys with the most waiting calls that the other workers hear of; the others are far from their limit."""
 
 _log = structlog.get_logger(__name__)
 
@@ -98,10 +102,11 @@ class Worker:
             self._server = WorkerServer(app, parts, neighbours)
             invitations = parts.switchboard.invitations
             invitations.on_used = lambda call_id: self._tell(Joined(call_id))
+            invitations.on_deleted = lambda call_id: self._tell(Deleted(call_id))
             with contextlib.closing(neighbours):
                 await until_stopped(self._server, parts, [], self._report(parts, first_key))
 
-    def _tell(self, message: Joined | Buried) -> None:
+    def _tell(self, message: Joined | Deleted | Buried) -> None:
         self.channel.send(message)
 
     def _told(self, message: object, connection: socket.socket | None) -> None:
@@ -113,6 +118,8 @@ class Worker:
             case Peers(readings):
                 self._parts.admission.peers = readings
             case Joined(call_id):
+                self._parts.switchboard.invitations.used_elsewhere(call_id)
+            case Deleted(call_id):
                 self._parts.switchboard.invitations.forget(call_id)
             case Bury(worker):
                 self._spawn(self._bury(self._parts, worker))
@@ -133,13 +140,16 @@ class Worker:
         self.channel.send(Serving(first_key))
         said, said_at = (False, 0, 0), 0.0
         while True:
-            taken, expected = parts.switchboard.taken, len(parts.switchboard.invitations)
+            invitations = parts.switchboard.invitations
+            taken, waiting = parts.switchboard.taken, len(invitations)
             now = loop.time()
-            if (parts.readiness.ready, taken, expected) != said or now - said_at >= REPORT_EVERY_S:
-                said, said_at = (parts.readiness.ready, taken, expected), now
+            if (parts.readiness.ready, taken, waiting) != said or now - said_at >= REPORT_EVERY_S:
+                said, said_at = (parts.readiness.ready, taken, waiting), now
                 load = parts.admission.load
                 full = load.refusal(now, taken, 0) is not None
-                self.channel.send(Report(said[0], full, load.reading(now, taken, expected)))
+                by_key = dict(invitations.by_key.most_common(KEYS_REPORTED))
+                reading = load.reading(now, taken, invitations.expected(), by_key)
+                self.channel.send(Report(said[0], full, reading))
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def _bury(self, parts: Parts, worker: int) -> None:

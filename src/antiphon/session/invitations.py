@@ -13,7 +13,9 @@ import hashlib
 import hmac
 import os
 import secrets
+from collections import Counter
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from antiphon import metrics
 from antiphon.call.ends import EndReason
 from antiphon.errors import DataFolderError
 from antiphon.session.call_log import log_ended
+from antiphon.session.join_forecast import JoinForecast
 from antiphon.store.calls import CallRepository
 from antiphon.store.records import CallRecord
 
@@ -56,6 +59,18 @@ def hash_token(token: str) -> str:
     return hashlib.sha256(token.encode(errors="surrogateescape")).hexdigest()
 
 
+NO_KEY = ""
+"""Stands for the API key of a call that another process created."""
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A call that waits for its join. ``timeout`` is ``None`` while it is being created."""
+
+    key: str
+    timeout: asyncio.TimerHandle | None = None
+
+
 class Invitations:
     """The join URLs of a server, and the calls made by this process that wait for somebody to use theirs."""
 
@@ -65,18 +80,27 @@ class Invitations:
         self._calls = calls
         self._secret = secret
         self._spawn = spawn
-        self._timeouts: dict[str, asyncio.TimerHandle] = {}
+        self._waiting: dict[str, _Waiting] = {}
+        self._forecast = JoinForecast()
+        self.by_key: Counter[str] = Counter()
+        """How many calls wait here, by the API key that created them."""
         self.on_gone: Callable[[str], None] = lambda _call_id: None
         """Told of calls that wait here no more though nobody joined them here."""
         self.on_used: Callable[[str], None] = lambda _call_id: None
         """Told of calls that were joined here and wait in another process."""
+        self.on_deleted: Callable[[str], None] = lambda _call_id: None
+        """Told of calls that were deleted here and wait in another process."""
 
     def __len__(self) -> int:
         """Calls that wait here."""
-        return len(self._timeouts)
+        return len(self._waiting)
 
     def __contains__(self, call_id: str) -> bool:
-        return call_id in self._timeouts
+        return call_id in self._waiting
+
+    def expected(self) -> float:
+        """Return how many joins are to be expected soon, of the calls that wait here."""
+        return self._forecast.expected(asyncio.get_running_loop().time())
 
     def token(self, call_id: str) -> str:
         """The secret in the call's join URL: 43 letters, digits, ``-`` and ``_``."""
@@ -99,36 +123,65 @@ class Invitations:
             return None
         return f"{base}/api/calls/{call.call_id}/join?token={token}"
 
+    def reserve(self, call_id: str, key: str) -> None:
+        """A call is being created: it counts from now on. ``expect`` it then, or ``forget`` it."""
+        self._waiting[call_id] = _Waiting(key)
+        self.by_key[key] += 1
+        self._forecast.waits(call_id, asyncio.get_running_loop().time())
+
     def expect(self, call: CallRecord) -> None:
         """End the call when its time is up, unless somebody has joined it by then."""
+        if call.call_id not in self._waiting:
+            self.reserve(call.call_id, NO_KEY)
         left_s = max(0.0, (call.join_deadline - datetime.now(UTC)).total_seconds())
-        self._timeouts[call.call_id] = asyncio.get_running_loop().call_later(left_s, self.expire, call.call_id)
+        timer = asyncio.get_running_loop().call_later(left_s, self.expire, call.call_id)
+        self._waiting[call.call_id].timeout = timer
 
     def expire(self, call_id: str) -> None:
         """Its time is up."""
+        self._forecast.missed(call_id)
         self.forget(call_id)
         self._spawn(self._end(call_id))
 
     def used(self, call_id: str) -> None:
         """Somebody joined it here."""
+        self._forecast.joined(call_id)
         if not self._cancel(call_id):
             self.on_used(call_id)
 
+    def used_elsewhere(self, call_id: str) -> None:
+        """Somebody joined it in another process."""
+        self._forecast.joined(call_id)
+        self.forget(call_id)
+
+    def deleted(self, call_id: str) -> None:
+        """It was deleted here before anybody joined it."""
+        if call_id in self._waiting:
+            self.forget(call_id)
+        else:
+            self.on_deleted(call_id)
+
     def forget(self, call_id: str) -> None:
-        """It waits here no more: it was joined in another process, or its time is up."""
+        """It waits here no more, and was not joined here."""
+        self._forecast.dropped(call_id)
         self._cancel(call_id)
         self.on_gone(call_id)
 
     def close(self) -> None:
         """Wait for nobody any more."""
-        for call_id in list(self._timeouts):
+        for call_id in list(self._waiting):
             self._cancel(call_id)
 
     def _cancel(self, call_id: str) -> bool:
-        timeout = self._timeouts.pop(call_id, None)
-        if timeout is not None:
-            timeout.cancel()
-        return timeout is not None
+        waiting = self._waiting.pop(call_id, None)
+        if waiting is None:
+            return False
+        if waiting.timeout is not None:
+            waiting.timeout.cancel()
+        self.by_key[waiting.key] -= 1
+        if not self.by_key[waiting.key]:
+            del self.by_key[waiting.key]
+        return True
 
     async def _end(self, call_id: str) -> None:
         """A join that is being claimed, by whatever process, is decided by the store: one of the two is first."""

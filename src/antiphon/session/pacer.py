@@ -16,6 +16,7 @@ from antiphon.media.gathering import Gathering
 
 SLOTS = 4
 SLOT_S = 0.005
+WORTH_TELLING_S = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ class Pacer:
         self._numbers = 0
         self.lateness_s = 0.0
         """How late the last slot was."""
+        self.on_late: Callable[[float, float], None] = lambda _now, _late_s: None
+        """Told the time and how late a beat was, seconds, where that is more than ``WORTH_TELLING_S``."""
 
     def add(self, player: Callable[[float], None], on_broken: Callable[[], None]) -> int:
         """Ask ``player`` every 20 ms from now on. Returns a number to ``remove`` it by.
@@ -64,6 +67,8 @@ class Pacer:
                 due = loop.time()
             now = loop.time()
             self.lateness_s = max(0.0, now - due)
+            if self.lateness_s > WORTH_TELLING_S:
+                self.on_late(now, self.lateness_s)
             self.gathering.take_in()
             for number, player in list(self._slots[slot].items()):
                 try:

@@ -25,7 +25,7 @@ from antiphon.session.call_log import log_abandoned, log_created
 from antiphon.session.chronicle import LedgerChronicle, event_records, initial_messages
 from antiphon.session.data_connections import DataConnections
 from antiphon.session.endings import Endings, told
-from antiphon.session.invitations import Invitations, hash_token, read_secret
+from antiphon.session.invitations import NO_KEY, Invitations, hash_token, read_secret
 from antiphon.session.joins import Joins, JoinTicket
 from antiphon.session.load import Admission
 from antiphon.session.pacer import Pacer
@@ -77,6 +77,7 @@ class Switchboard:
         self._live = recordings.parent / "live"
         self._spool = Spool(self._live if worker is None else _of_worker(self._live, worker))
         self._pacer = Pacer()
+        self._pacer.on_late = admission.load.sound_was_late
         self._sessions: dict[str, Session] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._http = http or HttpCaller()
@@ -141,25 +142,42 @@ class Switchboard:
 
     # Making calls
 
-    async def create(self, request: CallRequest, *, greeting_prompt: bool = True) -> CallRecord:
+    async def create(self, request: CallRequest, *, greeting_prompt: bool = True, key: str = NO_KEY) -> CallRecord:
         """Make a call; :meth:`join_url` tells where it is joined.
 
         Without ``greeting_prompt`` a generated greeting is made from the system prompt and the initial messages
-        alone; with it the model is nudged to greet where nothing there asks for an answer.
+        alone; with it the model is nudged to greet where nothing there asks for an answer. ``key`` names the API key
+        among whose waiting calls it counts.
 
         Raises:
             InvalidRequest: the model or the voice is unknown, or the request asks for what this server does not do.
             Overloaded: there is no room for another call.
+            TooManyWaiting: too many calls of the key wait for their join.
 
         """
         check_offered(request)
-        self._admission.check(asyncio.get_running_loop().time(), self.taken, len(self.invitations))
+        self._admission.check(asyncio.get_running_loop().time(), self.taken, self.invitations.expected())
+        self._admission.check_waiting(key, self.invitations.by_key[key])
+        call_id = new_id()
+        self.invitations.reserve(call_id, key)
+        try:
+            call = await self._created(call_id, request, greeting_prompt)
+        except BaseException:
+            self.invitations.forget(call_id)
+            raise
+        self.invitations.expect(call)
+        metrics.CALLS_CREATED.inc()
+        log_created(call)
+        return call
+
+    async def _created(self, call_id: str, request: CallRequest, greeting_prompt: bool) -> CallRecord:
+        """Put the call on record."""
         self._engines.model(request.model or self._engines.default_model)
         voice = self._voices.choose(VoiceChoice.of(request))
         durable_tools = await self._toolbox.durable(request)
         tools = await self._toolbox.select(request, durable_tools)
         now, sent = _now(), request.to_json()
-        call_id, stage_id = new_id(), new_id()
+        stage_id = new_id()
         call = CallRecord(
             call_id=call_id,
             created=now,
@@ -181,9 +199,6 @@ class Switchboard:
         await self._repositories.calls.create(call, [stage], first, tool_records(call_id, stage_id, tools))
         await self._repositories.events.append(event_records(call_id, stage_id, voice.notes))
         self._toolbox.keep(call_id, tools)
-        self.invitations.expect(call)
-        metrics.CALLS_CREATED.inc()
-        log_created(call)
         return call
 
     def join_url(self, call: CallRecord, base: str) -> str | None:
@@ -199,7 +214,10 @@ class Switchboard:
             JoinRefused: with a close code and a reason, which the call's events hold, too.
 
         """
-        return await self._joins.join(call_id, token, client_version, lambda: self._admission.check_place(self.taken))
+        return await self._joins.join(call_id, token, client_version, self._check_join)
+
+    def _check_join(self) -> None:
+        self._admission.check_join(asyncio.get_running_loop().time(), self.taken)
 
     async def release(self, ticket: JoinTicket) -> None:
         """Give a ticket back. The call ends here if it was never served: its client was gone too soon."""
@@ -210,13 +228,13 @@ class Switchboard:
         call = ticket.call
         early = self._joins.hand_over(ticket)
         metrics.LIVE_CALLS.inc()
+        self._admission.load.call_began(asyncio.get_running_loop().time())
         reason = EndReason.SYSTEM_ERROR
         try:
             session = self._session(ticket, medium)
             self._sessions[call.call_id] = session
             for message in early:
                 session.receive(message)
-            self._admission.load.call_began(asyncio.get_running_loop().time())
             self._empty.clear()
             if self._closing:
                 self._stop(session)
@@ -226,6 +244,7 @@ class Switchboard:
             raise
         finally:
             metrics.LIVE_CALLS.dec()
+            self._admission.load.call_ended(asyncio.get_running_loop().time())
             self._sessions.pop(call.call_id, None)
             await self._voices.release(call.call_id)
             await self._endings.end(call.call_id, reason, call.joined)
@@ -293,12 +312,23 @@ class Switchboard:
             await asyncio.wait_for(self._ledger.flush(call_id), SETTLE_PATIENCE_S)
 
     async def delete(self, call_id: str) -> None:
-        """Remove an ended call and its recording. Raises NotFound; WrongState while it waits or runs."""
+        """Remove a call that has ended, with its recording, or that waits for its join, which is refused from then on.
+
+        Raises:
+            NotFound: there is no such call.
+            WrongState: it is live.
+
+        """
         call = await self._repositories.calls.get(call_id)
+        if call is not None and call.ended is None:
+            if await self._repositories.calls.delete_unclaimed(call_id):
+                self.invitations.deleted(call_id)
+                return
+            call = await self._repositories.calls.get(call_id)  # joined, ended or deleted meanwhile, if not before
         if call is None:
             raise NotFound("there is no such call")
         if call.ended is None:
-            raise WrongState("the call has not ended; only ended calls can be deleted")
+            raise WrongState("the call is live; only calls that have ended, or wait for their join, can be deleted")
         await self._repositories.calls.delete(call_id)
         await asyncio.to_thread(_remove_folder, self.recording_folder(call_id))
 

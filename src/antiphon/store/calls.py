@@ -184,6 +184,17 @@ class CallRepository:
             await connection.execute(update(CallRow).where(*waiting).values(server_id=self._database.server_id))
         return tuple(call_record(row) for row in rows)
 
+    async def delete_unclaimed(self, call_id: str) -> bool:
+        """Remove a call that waits for its join. ``False`` where somebody used its join URL, or it has ended.
+
+        A join that comes at the same moment, in whatever process, is decided here: one of the two statements is first.
+        """
+        async with self._database.write() as connection:
+            statement = delete(CallRow).where(
+                CallRow.call_id == call_id, CallRow.claimed.is_(None), CallRow.ended.is_(None)
+            )
+            return (await connection.execute(statement)).rowcount == 1
+
     async def delete(self, call_id: str) -> bool:
         """Remove the call with its stages, tools, messages and events. ``False`` where there was none."""
         async with self._database.write() as connection:
