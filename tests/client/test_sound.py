@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -39,5 +41,43 @@ def test_the_loudspeaker_plays_in_order_and_drops_when_told() -> None:
 
 def test_without_the_package_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sounddevice", None)
-    with pytest.raises(SetupError, match="--wav"), devices(48_000, 48_000):
+    with pytest.raises(SetupError, match=r"pip install sounddevice.*--wav"), devices(48_000, 48_000):
+        pass
+
+
+def test_without_portaudio_it_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sounddevice.py").write_text("raise OSError('PortAudio library not found')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "sounddevice", raising=False)
+    with pytest.raises(SetupError, match=r"libportaudio2.*--wav"), devices(48_000, 48_000):
+        pass
+
+
+@pytest.mark.parametrize(("broken", "named"), [("RawInputStream", "microphone"), ("RawOutputStream", "loudspeaker")])
+@pytest.mark.parametrize("moment", ["__init__", "__enter__"])
+def test_a_device_that_is_missing_is_named(
+    broken: str, named: str, moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class PortAudioError(Exception):
+        pass
+
+    class Stream:
+        def __init__(self, **_: object) -> None:
+            pass
+
+        def __enter__(self) -> None:
+            pass
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PortAudioError("Error querying device -1")
+
+    module = ModuleType("sounddevice")
+    for name in ("RawInputStream", "RawOutputStream"):
+        setattr(module, name, type(name, (Stream,), {moment: refuse} if name == broken else {}))
+    module.__dict__["PortAudioError"] = PortAudioError
+    monkeypatch.setitem(sys.modules, "sounddevice", module)
+    with pytest.raises(SetupError, match=f"no usable {named} .*--wav"), devices(48_000, 48_000):
         pass

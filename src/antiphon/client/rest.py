@@ -103,7 +103,7 @@ class Api:
         raise _refusal(self.url, response, answer)
 
 
-_GOOD_KEY = "give one with --key or ANTIPHON_API_KEY (`antiphon keys create`, on the server's machine, makes one)"
+_GOOD_KEY = "give one with --key or ANTIPHON_API_KEY (`antiphon keys create`, with the server's --data-dir, makes one)"
 
 
 def _refusal(url: str, response: httpx.Response, answer: Any) -> RequestError | SetupError:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
@@ -80,11 +81,16 @@ def devices(input_rate: int, output_rate: int) -> Iterator[tuple[Microphone, Lou
     """
     try:
         import sounddevice
-    except (ImportError, OSError) as error:  # OSError: the package is there, PortAudio is not
+    except ImportError:
         raise SetupError(
-            f"the microphone needs the sounddevice package and PortAudio ({error}): "
-            "pip install sounddevice (Debian: libportaudio2 too), or speak from a file with --wav"
-        ) from error
+            f"the microphone needs a package: {sys.executable} -m pip install sounddevice; "
+            "or speak from a file with --wav"
+        ) from None
+    except OSError:  # the package is there, the library under it is not
+        raise SetupError(
+            "the microphone needs PortAudio: apt-get install libportaudio2, or your system's package of it; "
+            "or speak from a file with --wav"
+        ) from None
     microphone, loudspeaker = Microphone(input_rate), Loudspeaker()
 
     def record(data: Any, frames: int, time: Any, status: Any) -> None:
@@ -94,10 +100,14 @@ def devices(input_rate: int, output_rate: int) -> Iterator[tuple[Microphone, Lou
         data[:] = loudspeaker.take(len(data))
 
     common = {"channels": 1, "dtype": "int16"}
-    try:
-        recording = sounddevice.RawInputStream(samplerate=input_rate, callback=record, **common)
-        playing = sounddevice.RawOutputStream(samplerate=output_rate, callback=play, **common)
-    except sounddevice.PortAudioError as error:
-        raise SetupError(f"no usable microphone or loudspeaker: {error}; speak from a file with --wav") from error
-    with recording, playing:
+    with ExitStack() as stack:
+        try:
+            what = "microphone"
+            stack.enter_context(sounddevice.RawInputStream(samplerate=input_rate, callback=record, **common))
+            what = "loudspeaker"
+            stack.enter_context(sounddevice.RawOutputStream(samplerate=output_rate, callback=play, **common))
+        except sounddevice.PortAudioError as error:
+            raise SetupError(
+                f"no usable {what} (PortAudio: {error}); try another --rate, or speak from a file with --wav"
+            ) from None
         yield microphone, loudspeaker

@@ -53,7 +53,7 @@ def list_keys(config: ConfigOption = None, data_dir: DataOption = None) -> None:
     table = Table("prefix", "name", "created", "state", box=None, pad_edge=False)
     for key in asyncio.run(read(load(config, data_dir).store_url)):
         table.add_row(key.prefix, key.name, f"{key.created:%Y-%m-%d %H:%M}", "revoked" if key.revoked else "good")
-    Console(highlight=False).print(table)
+    Console(highlight=False).print(table if table.rows else "no keys yet: `antiphon keys create` makes one")
 
 
 @keys_app.command("revoke")
@@ -73,6 +73,8 @@ def revoke_key(
         finally:
             await database.close()
 
+    if not prefix.strip():
+        raise SetupError("the prefix is empty; `antiphon keys list` shows the prefixes")
     if not asyncio.run(revoke(load(config, data_dir).store_url)):
         raise SetupError(f"there is no key with the prefix {prefix.split('.')[0]}; see `antiphon keys list`")
     typer.echo(f"{prefix.split('.')[0]} is revoked")
