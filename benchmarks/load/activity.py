@@ -17,7 +17,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from antiphon.client.wav import Samples
@@ -42,6 +41,8 @@ class Activity:
     """The model by itself."""
 
     def __init__(self, path: Path) -> None:
+        import onnxruntime as ort  # after antiphon, which turns its telemetry off
+
         options = ort.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

@@ -63,7 +63,8 @@ async def running(
     Gives the process's pid. What it writes goes to ``log``. Raises :class:`NotStarted`.
     """
     python_path = os.pathsep.join(filter(None, (str(BENCHMARKS), os.environ.get("PYTHONPATH"))))
-    variables = {**os.environ, "PYTHONPATH": python_path, **(environment or {})}
+    # Pipecat runs on onnxruntime, too, which otherwise sends events to its vendor.
+    variables = {**os.environ, "ORT_DISABLE_TELEMETRY": "1", "PYTHONPATH": python_path, **(environment or {})}
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", _PINNED, ",".join(map(str, cores)), *command),
