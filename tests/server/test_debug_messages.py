@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -90,6 +91,22 @@ async def test_a_client_is_sent_what_it_asks_for_as_it_joins_by_either_spelling(
         kinds = {message["type"] for message in heard}
     assert {"tool_used", "invoking_tool", "call_event"} <= kinds
     assert "debug" not in kinds
+
+
+async def test_a_client_that_sends_no_audio_for_six_seconds_is_told_so_and_the_call_goes_on(server: RealServer) -> None:
+    medium = {"serverWebSocket": {"inputSampleRate": 16_000, "dataMessages": {"callEvent": True}}}
+    async with Api(server.url, server.key) as api:
+        call = await api.create_call({"medium": medium, "firstSpeakerSettings": {"user": {}}})
+        async with connect(call["joinUrl"], proxy=None) as socket, asyncio.timeout(7):
+            message = json.loads(await socket.recv())
+            while message.get("callEvent", {}).get("type") != "audio_underflow":
+                message = json.loads(await socket.recv())
+            await socket.send(json.dumps({"type": "ping", "timestamp": 1}))
+            while json.loads(await socket.recv())["type"] != "pong":
+                pass
+            (event,) = [one for one in await api.events(call["callId"]) if one["type"] == "audio_underflow"]
+    assert (event["severity"], event["text"]) == ("warning", message["callEvent"]["text"])
+    assert "behind real time" in event["text"]
 
 
 async def test_what_the_call_says_no_to_stays_off_and_the_rest_is_off_unasked(server: RealServer) -> None:

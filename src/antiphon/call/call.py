@@ -24,6 +24,7 @@ from antiphon.call.history import History, KeptMessage
 from antiphon.call.messages import AgentState, CallStarted, Severity
 from antiphon.call.post import Post
 from antiphon.call.settings import CallSettings
+from antiphon.call.supply import Supply
 from antiphon.call.thread import Thread
 from antiphon.call.threads import Threads
 
@@ -45,6 +46,7 @@ class Call:
         self._talk = Conversation(settings, self._out)
         self._caller = Caller(self._talk)
         self._post = Post(self._talk, self._caller)
+        self._supply = Supply()
 
     @property
     def ended(self) -> bool:
@@ -93,6 +95,7 @@ class Call:
             self._talk.tools.deadline,
             self._talk.threads.deadline,
             self._talk.watchdog.deadline,
+            self._supply.look_at,
             self._talk.agenda.apology_due,
             reply.given_up_at(self._settings.turns) if reply and not reply.stopping else None,
             self._talk.joined_at + self._settings.max_duration_s if self._talk.agenda.closing is None else None,
@@ -279,6 +282,7 @@ class Call:
         if self._talk.joined_at is not None:
             return
         self._talk.joined_at = self._caller.audio_at = self._talk.floor.joined_at = self._talk.tools.joined_at = at
+        self._supply.begin(at)
         self._talk.emit(CallStarted(self._settings.call_id))
         first = self._settings.first_speaker
         if first.greeting is not None:
@@ -298,6 +302,9 @@ class Call:
                 agenda.lines.append(Line(settings.time_exceeded_message, interruptible=False, over_caller=True))
             self._talk.close(now, EndReason.TIMEOUT)
             self._talk.stop_reply(now)
+        if (behind_s := self._supply.look(now, self._talk.floor.audio_s)) is not None:
+            text = f"The client's audio is {behind_s:.1f} s behind real time; send a second of it each second."
+            self._talk.log(Severity.WARNING, "audio_underflow", text, behindMs=round(behind_s * 1000))
         if self._media_idle_s and now >= self._caller.audio_at + self._media_idle_s:
             self._talk.end(now, End(EndReason.CONNECTION_ERROR, 1001, "no audio came for too long"))
         reply = self._talk.floor.reply
