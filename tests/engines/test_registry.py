@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from antiphon.call.prompt import Prompt
+from antiphon.engines.aliases import HOSTED_MODELS, HOSTED_VOICES
 from antiphon.engines.fallback import FallbackModel, FallbackSpeaker, FallbackTranscriber
 from antiphon.engines.protocols import Generated, Samples, TextDelta
 from antiphon.engines.registry import Engines, VoiceEntry, build, voice_uuid
@@ -43,8 +44,8 @@ def engines_of(tables: dict[str, Any], folder: Path) -> Engines:
 def test_the_names_that_clients_take_for_granted_resolve_out_of_the_box(tmp_path: Path) -> None:
     engines = engines_of({}, tmp_path)
     assert engines.model("ultravox-v0.7") is engines.model("fixie-ai/ultravox")
-    assert engines.voice("Mark").name == "Mark"
-    assert (engines.default_model, engines.default_voice) == ("ultravox-v0.7", "Mark")
+    assert {engines.voice(name).name for name in ("Mark", "jessica", HOSTED_VOICES["Mark"] or "")} == {"Hibari"}
+    assert (engines.default_model, engines.default_voice) == ("ultravox-v0.7", "Hibari")
 
 
 def test_the_same_names_stand_for_the_first_table_of_a_configuration_without_them(tmp_path: Path) -> None:
@@ -58,6 +59,50 @@ def test_a_configured_name_is_no_alias(tmp_path: Path) -> None:
     tables = SCRIPTED | {"models": SCRIPTED["models"] | {"fixie-ai/ultravox": {"engine": "scripted", "replies": ["F"]}}}
     engines = engines_of(tables, tmp_path)
     assert engines.model("fixie-ai/ultravox") is not engines.model("ultravox-v0.7")
+
+
+@pytest.mark.parametrize("name", HOSTED_MODELS)
+def test_every_model_of_the_hosted_service_is_the_default_one(tmp_path: Path, name: str) -> None:
+    engines = engines_of(SCRIPTED, tmp_path)
+    assert engines.model(name) is engines.models["echo"]
+    assert name in engines.model_aliases
+
+
+def voices_of(tmp_path: Path, aliases: dict[str, str] | None = None, **languages: str | None) -> Engines:
+    voices = {name: {"engine": "scripted", "language": language} for name, language in languages.items()}
+    return engines_of(SCRIPTED | {"voices": voices, "aliases": {"voices": aliases or {}}}, tmp_path)
+
+
+@pytest.mark.parametrize("asked", [*HOSTED_VOICES, "mark", "JESSICA", *filter(None, HOSTED_VOICES.values())])
+def test_the_hosted_services_english_voices_are_an_english_one(tmp_path: Path, asked: str) -> None:
+    assert voices_of(tmp_path, Anna="de-DE", Tone=None, Joe="en-GB").voice(asked).name == "Joe"
+    assert voices_of(tmp_path, Anna="de-DE", Tone=None).voice(asked).name == "Tone"
+    assert voices_of(tmp_path, Tone=None, Joe="en").voice(asked).name == "Tone"
+    assert voices_of(tmp_path, Anna="de-DE").voice(asked).name == "Anna"
+
+
+def test_a_voice_of_another_language_has_no_stand_in(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match="there are: Joe"):
+        voices_of(tmp_path, Joe="en").voice("Alize-French")
+
+
+def test_aliases_of_the_configuration_come_before_those_of_the_server_and_after_real_names(tmp_path: Path) -> None:
+    engines = voices_of(tmp_path, {"mark": "Anna", "Alize-French": "Anna", "joe": "Anna"}, Joe="en", Anna="fr")
+    assert [engines.voice(name).name for name in ("Mark", HOSTED_VOICES["Mark"] or "", "alize-french", "Joe")] == [
+        *("Anna", "Anna", "Anna", "Joe")
+    ]
+    assert engines.voice_alias("MARK") == "mark"
+    assert engines.voice_alias("Joe") is None
+    own = voices_of(tmp_path, Joe="en", Mark="de")
+    assert own.voice(HOSTED_VOICES["Mark"] or "").name == own.voice("mark").name == own.default_voice == "Mark"
+    models = {"models": {"echo": "echo-2", "ultravox-v0.6": "echo-2", "gpt": "echo"}}
+    named = engines_of(SCRIPTED | {"aliases": models}, tmp_path)
+    assert [named.model(name) is named.models["echo"] for name in ("echo", "ultravox-v0.7", "gpt")] == [True] * 3
+    assert named.model_aliases["ultravox-v0.6"] == "echo-2"
+
+
+def test_the_built_in_voice_is_found_by_the_id_that_it_had_under_its_former_name(tmp_path: Path) -> None:
+    assert engines_of({}, tmp_path).voice(str(voice_uuid("Mark"))).name == "Hibari"
 
 
 @pytest.mark.parametrize("name", ["nonsense", "", "ECHO"])

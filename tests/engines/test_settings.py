@@ -55,8 +55,8 @@ def test_nothing_at_all_is_everything_embedded() -> None:
     assert isinstance(settings.transcriber, WhisperSettings)
     assert list(settings.models) == ["ultravox-v0.7"]
     assert isinstance(settings.models["ultravox-v0.7"], LlamaSettings)
-    assert list(settings.voices) == ["Mark"]
-    assert isinstance(settings.voices["Mark"], HibariSettings)
+    assert list(settings.voices) == ["Hibari"]
+    assert isinstance(settings.voices["Hibari"], HibariSettings)
 
 
 def test_the_example_of_the_documentation() -> None:
@@ -104,6 +104,10 @@ def test_paths_and_lists_are_taken_from_toml() -> None:
         ('models.a = {engine = "scripted", replies = [1]}', ("models", "a", "scripted", "replies", 0)),
         ('voices.a = {engine = "hibari", speed = 3.0}', ("voices", "a", "hibari", "speed")),
         ("voices = {}", ("voices",)),
+        ('aliases.models = {"gpt" = "no-such"}', ("aliases", "models", "gpt")),
+        ('aliases.voices = {"Ana" = "Jessica"}', ("aliases", "voices", "Ana")),
+        ("aliases.voices = {Ana = 1}", ("aliases", "voices", "Ana")),
+        ("aliases.engines = {}", ("aliases", "engines")),
     ],
 )
 def test_a_wrong_key_is_named(text: str, where: tuple[str | int, ...]) -> None:

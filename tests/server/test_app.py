@@ -152,6 +152,16 @@ async def test_voices_are_listed_found_and_heard(client: httpx.AsyncClient) -> N
     assert (await client.get("/api/voices/nobody/preview")).status_code == 404
 
 
+async def test_voices_say_what_else_they_are_called(client: httpx.AsyncClient) -> None:
+    mark, anna = (await client.get("/api/voices")).json()["results"]
+    assert mark["description"] == (
+        "Calm. Also called Jessica, Tanya-English, Emily-English, Aaron-English, Cassidy-English, Terrence."
+    )
+    assert anna["description"] is None
+    assert (await client.get("/api/voices", params={"search": "jessica"})).json()["results"] == [mark]
+    assert (await client.get("/api/voices/Jessica")).json() == mark
+
+
 async def test_a_voice_that_cannot_speak_says_why(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise EngineError("no such model there")

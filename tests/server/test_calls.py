@@ -105,6 +105,19 @@ async def test_names_and_aliases_resolve(client: httpx.AsyncClient, voice: str |
     await create(client, voice=voice, model=model)
 
 
+@pytest.mark.parametrize("model", ["ultravox-v0.6", "fixie-ai/ultravox-llama3.3-70b", "ultravox-v0.6-gemma3-27b"])
+@pytest.mark.parametrize(("asked", "shown"), [("Jessica", "Jessica"), ("tanya-english", "Tanya-English")])
+async def test_the_hosted_services_names_are_taken_and_shown_as_asked(
+    house: House, model: str, asked: str, shown: str
+) -> None:
+    call = await create(house.client, model=model, voice=asked)
+    assert (call["model"], call["voice"]) == (model, shown)
+    stage = (await house.client.get(f"/api/calls/{call['callId']}/stages")).json()["results"][0]
+    assert (stage["model"], stage["voice"]) == (model, shown)
+    mark = str(house.engines.voices["Mark"].voice_id)
+    assert (await house.client.get("/api/calls", params={"voiceId": mark})).json()["total"] == 1
+
+
 async def test_a_digit_string_is_taken_for_a_rate(client: httpx.AsyncClient) -> None:
     call = await create(client, medium={"serverWebSocket": {"inputSampleRate": "48000"}})
     assert call["medium"]["serverWebSocket"]["inputSampleRate"] == 48000

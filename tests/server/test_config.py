@@ -109,6 +109,11 @@ def test_a_models_path_is_relative_to_its_file(written: Path, tmp_path: Path) ->
             "[models.a]\nengine = 'openai'\napi_key = '${NO}'",
             "models.a.api_key: the environment variable NO is not set",
         ),
+        (
+            "[aliases.voices]\n'Ana Maria' = 'Nobody'",
+            'aliases.voices."Ana Maria": there is no "Nobody" among the voices; there are: Hibari',
+        ),
+        ("aliases.models.gpt = 'm'", 'aliases.models.gpt: there is no "m" among the models; there are: ultravox-v0.7'),
         ("x ==", "is not TOML"),
         ("[voices]", "voices: has to have at least one entry"),
     ],

@@ -94,6 +94,8 @@ def _type(annotation: Any) -> str:
         return " or ".join(f'`"{value}"`' for value in arguments)
     if origin is tuple:
         return f"array of {_type(arguments[0])}s"
+    if origin is dict:
+        return f"table of {_type(arguments[1])}s"
     if origin is Union or type(annotation).__name__ == "UnionType":
         return " or ".join(_type(argument) for argument in arguments if argument is not type(None))
     names = {

@@ -1,4 +1,4 @@
-"""Which engine falls back on which: chains of names in the configuration."""
+"""Which name in the configuration leads to which: chains of fallbacks, and aliases."""
 
 from __future__ import annotations
 
@@ -59,9 +59,20 @@ def check_chain(tables: Mapping[str, S], first: S, where: tuple[str, ...]) -> No
         first = tables[name]
 
 
+def check_aliases(kind: str, aliases: Mapping[str, str], tables: Mapping[str, object]) -> None:
+    """Raise a ``ValidationError`` unless every alias of a ``kind``, models or voices, names one of ``tables``."""
+    for alias, name in aliases.items():
+        if name not in tables:
+            what = f'there is no "{name}" among the {kind}; there are: {", ".join(sorted(tables))}'
+            raise _problem(what, ("aliases", kind, alias))
+
+
 def wrong(settings: NamesEngine, where: tuple[str, ...], what: str) -> ValidationError:
     """An error about the key ``fallback`` of ``settings``, found at ``where``."""
     # The name of the engine is in the place as pydantic puts it there for the members of a tagged union.
-    place = (*where, settings.engine, "fallback")
-    details = InitErrorDetails(type=PydanticCustomError("fallback", "{what}", {"what": what}), loc=place, input=None)
-    return ValidationError.from_exception_data("fallback", [details])
+    return _problem(what, (*where, settings.engine, "fallback"))
+
+
+def _problem(what: str, place: tuple[str, ...]) -> ValidationError:
+    details = InitErrorDetails(type=PydanticCustomError("names", "{what}", {"what": what}), loc=place, input=None)
+    return ValidationError.from_exception_data("names", [details])

@@ -15,14 +15,16 @@ from pathlib import Path
 from typing import Protocol, TypeVar, runtime_checkable
 
 from antiphon.engines import weights
+from antiphon.engines.aliases import hosted_name, model_aliases, voice_aliases
 from antiphon.engines.candidates import Candidate, Candidates
 from antiphon.engines.chains import chain
 from antiphon.engines.closing import close_all
 from antiphon.engines.protocols import EndOfTurn, LanguageModel, Speaker, Transcriber, VoiceActivity
 from antiphon.engines.settings import (
     DEFAULT_MODEL,
-    DEFAULT_VOICE,
-    MODEL_ALIASES,
+    DEFAULT_VOICES,
+    NO_ALIASES,
+    Aliases,
     EndOfTurnSettings,
     EngineSettings,
     HibariSettings,
@@ -134,6 +136,19 @@ class Engines:
     models: Mapping[str, LanguageModel]
     voices: Mapping[str, VoiceEntry]
     fetched: Fetched | None = None
+    aliases: Aliases = NO_ALIASES
+    model_aliases: Mapping[str, str] = field(init=False)
+    """Names that stand for another, where no model is called so."""
+    voice_aliases: Mapping[str, str] = field(init=False)
+    """As ``model_aliases``, for voices."""
+
+    def __post_init__(self) -> None:
+        """Work out what the further names stand for."""
+        languages = {name: entry.language for name, entry in self.voices.items()}
+        models = model_aliases(self.models, self.default_model, self.aliases.models)
+        voices = voice_aliases(languages, self.default_voice, self.aliases.voices)
+        object.__setattr__(self, "model_aliases", models)
+        object.__setattr__(self, "voice_aliases", voices)
 
     @property
     def default_model(self) -> str:
@@ -143,18 +158,7 @@ class Engines:
     @property
     def default_voice(self) -> str:
         """The voice of a call that names none."""
-        return DEFAULT_VOICE if DEFAULT_VOICE in self.voices else next(iter(self.voices))
-
-    @property
-    def model_aliases(self) -> Mapping[str, str]:
-        """Names that stand for another: those a client takes for granted, where no model is called so."""
-        main = self.default_model
-        return {alias: main for alias in (DEFAULT_MODEL, *MODEL_ALIASES) if alias not in self.models}
-
-    @property
-    def voice_aliases(self) -> Mapping[str, str]:
-        """As ``model_aliases``, for voices."""
-        return {} if DEFAULT_VOICE in self.voices else {DEFAULT_VOICE: self.default_voice}
+        return next((name for name in DEFAULT_VOICES if name in self.voices), next(iter(self.voices)))
 
     def model(self, name: str) -> LanguageModel:
         """The model called ``name``, or of which that is an alias; :class:`InvalidRequest` lists what there is."""
@@ -164,15 +168,36 @@ class Engines:
         return found
 
     def voice(self, name_or_id: str) -> VoiceEntry:
-        """The voice with that name (in upper or lower case) or id; :class:`InvalidRequest` lists what there is."""
-        found = self.voices.get(self.voice_aliases.get(name_or_id, name_or_id))
+        """The voice with that name, alias (both in upper or lower case) or id.
+
+        Raises:
+            InvalidRequest: there is none; the error lists those there are.
+
+        """
+        name = hosted_name(name_or_id) or name_or_id
+        found = self.voices.get(name)
         if found is not None:
             return found
-        wanted = name_or_id.casefold()
         for entry in self.voices.values():
-            if wanted in (entry.name.casefold(), str(entry.voice_id)):
+            if name.casefold() in (entry.name.casefold(), str(entry.voice_id)):
                 return entry
+        alias = self.voice_alias(name_or_id)
+        if alias is not None:
+            return self.voices[self.voice_aliases[alias]]
         raise InvalidRequest.of("voice", f"there is no voice {name_or_id!r}; there are: {', '.join(self.voices)}")
+
+    def voice_alias(self, name_or_id: str) -> str | None:
+        """The alias of a voice that is meant by ``name_or_id``, as it is written in the table; ``None``: none is."""
+        wanted = (hosted_name(name_or_id) or name_or_id).casefold()
+        for alias in self.voice_aliases:
+            # The built-in voice was once called by what is an alias now, and had that name's id.
+            if wanted in (alias.casefold(), str(voice_uuid(alias))):
+                return alias
+        return None
+
+    def also_called(self, voice: VoiceEntry) -> tuple[str, ...]:
+        """The aliases of a voice."""
+        return tuple(alias for alias, name in self.voice_aliases.items() if name == voice.name)
 
     async def load(self, progress: Progress = lambda what: None) -> None:
         """Load and warm every engine, one after the other, each in a thread.
@@ -234,6 +259,7 @@ def build(settings: EngineSettings, models_folder: Path) -> Engines:
             for name, one in settings.voices.items()
         },
         fetched=fetched,
+        aliases=settings.aliases,
     )
 
 

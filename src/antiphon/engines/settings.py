@@ -11,16 +11,16 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from antiphon.engines.chains import check_chain, wrong
+from antiphon.engines.chains import check_aliases, check_chain, wrong
 
 DEFAULT_MODEL = "ultravox-v0.7"
 """The language model of a call that names none."""
 
-MODEL_ALIASES = ("fixie-ai/ultravox",)
-"""Other names of :data:`DEFAULT_MODEL`."""
+DEFAULT_VOICE = "Hibari"
+"""The built-in voice."""
 
-DEFAULT_VOICE = "Mark"
-"""The voice of a call that names none."""
+DEFAULT_VOICES = (DEFAULT_VOICE, "Mark")
+"""The voice of a call that names none is the first of these that there is; the built-in one was once called Mark."""
 
 
 def _path(value: object) -> object:
@@ -243,12 +243,25 @@ VoiceSettings: TypeAlias = Annotated[
 ]
 
 
+class Aliases(Settings):
+    """Names that stand for others."""
+
+    models: dict[str, str] = Field(
+        default={}, description="Further names of `[models.NAME]`; one that is a model's own name means that model."
+    )
+    voices: dict[str, str] = Field(
+        default={}, description="Further names of `[voices.NAME]`; one that is a voice's own name means that voice."
+    )
+
+
+NO_ALIASES = Aliases()
+
+
 class EngineSettings(Settings):
     """Everything about engines in ``antiphon.toml``; what is left out is embedded.
 
     ``models`` and ``voices``, once given, replace the built-in ones: a server whose tables name only remote
-    models loads no weights. The names a client takes for granted (``ultravox-v0.7``, ``fixie-ai/ultravox``,
-    ``Mark``) then stand for the first table, unless there is one of that name.
+    models loads no weights. What other names calls may use is in :mod:`antiphon.engines.aliases`.
     """
 
     voice_activity: VoiceActivitySettings = Field(
@@ -275,6 +288,9 @@ class EngineSettings(Settings):
         min_length=1,
         description="Voices by the name that calls use.",
     )
+    aliases: Aliases = Field(
+        default=NO_ALIASES, description="Further names of models and voices, for programs that use them."
+    )
 
     @model_validator(mode="after")
     def _fallbacks_are_there(self) -> EngineSettings:
@@ -288,6 +304,12 @@ class EngineSettings(Settings):
             if model.fallback is not None and _hears(model) and not _hears(self.models[model.fallback]):
                 what = f'"{name}" hears the caller itself, so has "{model.fallback}" to; its audio_input is false'
                 raise wrong(model, ("models", name), what)
+        return self
+
+    @model_validator(mode="after")
+    def _aliases_stand_for_something(self) -> EngineSettings:
+        check_aliases("models", self.aliases.models, self.models)
+        check_aliases("voices", self.aliases.voices, self.voices)
         return self
 
 

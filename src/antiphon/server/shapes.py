@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -141,12 +142,14 @@ def call_tool_json(tool: CallToolRecord) -> Json:
     }
 
 
-def voice_json(voice: VoiceEntry, base_url: str) -> Json:
-    """``Voice``."""
+def voice_json(voice: VoiceEntry, base_url: str, also_called: Sequence[str] = ()) -> Json:
+    """``Voice``. Its description ends with what it is ``also_called``, as far as there is room."""
+    aliases = f"Also called {', '.join(also_called)}." if also_called else ""
+    description = f"{voice.description} {aliases}".strip()
     return {
         "voiceId": str(voice.voice_id),
         "name": voice.name[:40],
-        "description": voice.description[:240] or None,
+        "description": description[:240] or None,
         "primaryLanguage": voice.language,
         "languageLabel": voice.language,
         "previewUrl": f"{base_url}/api/voices/{voice.voice_id}/preview",

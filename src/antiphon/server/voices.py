@@ -41,7 +41,7 @@ async def voices_list(
     found = [
         voice
         for voice in serving.engines.voices.values()
-        if (search is None or search.casefold() in f"{voice.name}\n{voice.description}".casefold())
+        if (search is None or search.casefold() in _words(serving, voice))
         and (primary_language is None or _language(voice.language) == _language(primary_language))
         and (not provider or voice.settings.engine in provider)
         and ownership != "private"
@@ -49,13 +49,13 @@ async def voices_list(
     ]
     base = public_url(request, serving.config)
     page = page_of(found, cursor, page_size)
-    return await envelope(request, serving.config, page, lambda voice: voice_json(voice, base))
+    return await envelope(request, serving.config, page, lambda voice: _shown(serving, voice, base))
 
 
 @router.get("/{voice_id}")
 async def voices_retrieve(request: Request, serving: Serving, voice_id: str) -> dict[str, Any]:
-    """One voice, by its id or name."""
-    return voice_json(_find(serving, voice_id), public_url(request, serving.config))
+    """One voice, by its id, name or alias."""
+    return _shown(serving, _find(serving, voice_id), public_url(request, serving.config))
 
 
 @router.get("/{voice_id}/preview", response_class=Response)
@@ -75,6 +75,15 @@ def _find(serving: Services, voice_id: str) -> VoiceEntry:
         return serving.engines.voice(voice_id)
     except InvalidRequest:
         raise NotFound(f"there is no voice {voice_id[:64]!r}") from None
+
+
+def _shown(serving: Services, voice: VoiceEntry, base_url: str) -> dict[str, Any]:
+    return voice_json(voice, base_url, serving.engines.also_called(voice))
+
+
+def _words(serving: Services, voice: VoiceEntry) -> str:
+    """What a search looks into."""
+    return "\n".join((voice.name, voice.description, *serving.engines.also_called(voice))).casefold()
 
 
 def _language(tag: str | None) -> str:

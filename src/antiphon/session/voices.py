@@ -52,11 +52,13 @@ class Chosen:
 
     entry: VoiceEntry | None
     notes: tuple[CallEvent, ...] = ()
+    alias: str | None = None
+    """The name that it was chosen by, where that is not its own."""
 
     @property
     def name(self) -> str | None:
-        """The voice's name, where it is the server's."""
-        return None if self.entry is None else self.entry.name
+        """What the voice is called in the call, where it is the server's."""
+        return self.alias or (None if self.entry is None else self.entry.name)
 
     @property
     def voice_id(self) -> str | None:
@@ -93,7 +95,7 @@ class Voices:
         if choice.language and entry.language and _primary(choice.language) != _primary(entry.language):
             text = f"The voice {entry.name} speaks {entry.language}, the call's languageHint is {choice.language}."
             notes.append(CallEvent(Severity.WARNING, "voice_language", text))
-        return Chosen(entry, tuple(notes))
+        return Chosen(entry, tuple(notes), self._engines.voice_alias(choice.voice or entry.name))
 
     def speaker(self, call_id: str, choice: VoiceChoice) -> Speaker:
         """Who speaks. Raises as :meth:`choose` does. What is opened for it is closed by :meth:`release`."""
