@@ -218,3 +218,4 @@ def test_the_greeting_holds_a_curl_that_can_be_pasted() -> None:
     assert json.loads(body[1])["medium"]
     assert "-H 'X-API-Key: abc.def'" in text
     assert "$ANTIPHON_API_KEY" in greeting("http://127.0.0.1:8000", None)
+    assert "antiphon keys create" in greeting("http://127.0.0.1:8000", None)

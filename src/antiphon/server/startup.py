@@ -43,6 +43,8 @@ def greeting(url: str, first_key: str | None) -> str:
     lines = [f"Antiphon listens on {url} and is ready when {url}/readyz answers 200."]
     if first_key is not None:
         lines += ["", f"API key, shown this once: {first_key}"]
+    else:
+        lines += ["", "A new API key: export ANTIPHON_API_KEY=$(antiphon keys create)"]
     lines += [
         "",
         "Create a call:",
