@@ -86,6 +86,13 @@ def test_a_models_path_is_relative_to_its_file(written: Path, tmp_path: Path) ->
     assert model.path == tmp_path / "own.gguf"
 
 
+def test_lists_of_addresses_are_taken_from_a_file(written: Path) -> None:
+    written.write_text("trusted_proxies = ['10.0.0.0/8', '::1']\n[tools]\nallowed = ['10.1.2.3', 'inner.example']")
+    config = load_config(environment=HOME)
+    assert config.trusted_proxies == ("10.0.0.0/8", "::1")
+    assert config.tools.allowed == ("10.1.2.3", "inner.example")
+
+
 @pytest.mark.parametrize(
     ("text", "line"),
     [
@@ -114,6 +121,11 @@ def test_a_models_path_is_relative_to_its_file(written: Path, tmp_path: Path) ->
             'aliases.voices."Ana Maria": there is no "Nobody" among the voices; there are: Hibari',
         ),
         ("aliases.models.gpt = 'm'", 'aliases.models.gpt: there is no "m" among the models; there are: ultravox-v0.7'),
+        (
+            "trusted_proxies = ['10.0.0.0/8', 'proxy.example']",
+            'trusted_proxies: has to hold addresses and networks such as "10.0.0.0/8"; "proxy.example" is neither',
+        ),
+        ("trusted_proxies = '10.0.0.1'", "trusted_proxies: expected an array, got a string"),
         ("x ==", "is not TOML"),
         ("[voices]", "voices: has to have at least one entry"),
     ],

@@ -12,6 +12,7 @@ from antiphon.engines.registry import Engines
 from antiphon.server import call_content, calls, errors, health, join, models, schema, tools, voices
 from antiphon.server.auth import Keyring
 from antiphon.server.config import Config
+from antiphon.server.forwarded import Forwarded
 from antiphon.server.neighbours import Neighbours
 from antiphon.server.openapi import add_schemas
 from antiphon.server.ports import Readiness, Services
@@ -64,7 +65,7 @@ def create_app(
         app.include_router(router)
     errors.install(app)
     app.add_middleware(errors.LastResort)
-    # The outermost: errors, too, have to reach a browser's script.
+    # Around all that answers: errors, too, have to reach a browser's script.
     app.add_middleware(
         CORSMiddleware,
         allow_origins=["*"],
@@ -73,6 +74,7 @@ def create_app(
         expose_headers=["Retry-After"],
         max_age=86_400,
     )
+    app.add_middleware(Forwarded, trusted=config.trusted_proxies)
     return app
 
 

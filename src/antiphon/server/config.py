@@ -6,13 +6,15 @@ What wins, strongest first: the command line, the environment, the file, the def
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_core import PydanticCustomError
 
 from antiphon.call.settings import ThreadSettings, TurnSettings
 from antiphon.engines.settings import EngineSettings, Settings
@@ -23,7 +25,20 @@ from antiphon.session.load import LoadLimits
 FILE = "antiphon.toml"
 
 FolderPath: TypeAlias = Annotated[Path, BeforeValidator(lambda value: Path(value) if isinstance(value, str) else value)]
+Strings: TypeAlias = Annotated[
+    tuple[str, ...], BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
+]
 Seconds: TypeAlias = Annotated[float, Field(gt=0, le=3600)]
+
+
+def _networks(values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        try:
+            ipaddress.ip_network(value)
+        except ValueError:
+            message = 'has to hold addresses and networks such as "10.0.0.0/8"; {value} is neither'
+            raise PydanticCustomError("network", message, {"value": f'"{value}"'}) from None
+    return values
 
 
 def _home(environment: Mapping[str, str], variable: str, otherwise: str) -> Path:
@@ -88,7 +103,7 @@ class Tools(Settings):
         default=False,
         description="Tools and data connections may reach loopback, private and link-local addresses too.",
     )
-    allowed: tuple[str, ...] = Field(
+    allowed: Strings = Field(
         default=(), description="Host names, addresses and networks that they may reach although they are private."
     )
 
@@ -195,7 +210,12 @@ class Config(EngineSettings):
     public_url: str | None = Field(
         default=None,
         pattern=r"^https?://[^\s/?#]+[^\s?#]*$",
-        description="How clients reach the server, where a proxy stands before it: `https://calls.example.com`.",
+        description="How clients reach the server, where a proxy stands before it: `https://calls.example.com`. "
+        "By default what the request says, or a proxy of `trusted_proxies`.",
+    )
+    trusted_proxies: Annotated[Strings, AfterValidator(_networks)] = Field(
+        default=("127.0.0.0/8", "::1"),
+        description="Addresses and networks of the proxies whose `X-Forwarded-Proto`, `-Host` and `-For` are believed.",
     )
     data_dir: FolderPath = Field(
         default=Path("~/.local/share/antiphon"),

@@ -224,6 +224,6 @@ def uvicorn_config(app: ASGIApp, config: Config) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
-        forwarded_allow_ips="127.0.0.1",
+        proxy_headers=False,  # see server/forwarded.py
         timeout_graceful_shutdown=5,
     )
