@@ -42,6 +42,8 @@ class Machine:
     now: float = 0.0
     live: int = 0
     worked_s: float = 0.0
+    _work_s: float = 0.0
+    """What it has to do and did not come to yet."""
     admission: Admission = field(init=False)
 
     def __post_init__(self) -> None:
@@ -52,12 +54,14 @@ class Machine:
         return (AWAKE if self.live else 0.0) + self.cost * self.live
 
     def step(self) -> None:
-        """Time goes on. Where more is wanted than there is, sound is late."""
+        """Time goes on. Where there is more work than time, sound is late."""
         self.now += STEP_S
-        room = 1 - self.elsewhere
-        self.worked_s += STEP_S * min(room, self.wanted)
-        if self.live and self.wanted > room:
-            self.admission.load.sound_was_late(self.now, 0.1)
+        self._work_s += STEP_S * self.wanted
+        done_s = min(STEP_S * (1 - self.elsewhere), self._work_s)
+        self.worked_s += done_s
+        self._work_s = min(1.0, self._work_s - done_s)
+        if self.live and self._work_s > 0.05:
+            self.admission.load.sound_was_late(self.now, STEP_S + 0.04)
         self.admission.load.sample(self.now, self.worked_s)
 
     def wait(self, seconds: float) -> None:
@@ -74,7 +78,7 @@ class Machine:
 
     def begin(self) -> None:
         self.live += 1
-        self.worked_s += self.start_s
+        self._work_s += self.start_s
         self.admission.load.call_began(self.now)
 
     def end(self) -> None:
@@ -83,12 +87,14 @@ class Machine:
 
     def ramp(self, per_s: float, most: int) -> Iterator[str | None]:
         """Ask for a call so often, and begin each that is let in."""
-        for _ in range(most):
+        began = self.now
+        for number in range(most):
             refusal = self.ask()
             if refusal is None:
                 self.begin()
             yield refusal
-            self.wait(1 / per_s)
+            while self.now < began + (number + 1) / per_s:
+                self.step()
 
 
 def test_the_share_of_its_time_that_the_loop_works() -> None:
@@ -128,10 +134,12 @@ def test_calls_that_have_just_ended_make_room_at_once() -> None:
     assert load.refusal(now, live=10, expected=20) is None, "the average has not followed yet"
 
 
-@pytest.mark.parametrize("cost", [0.002, 0.004, 0.0055])
-@pytest.mark.parametrize("per_s", [2, 14, 50])
-def test_a_ramp_on_an_idle_worker_is_let_in_though_its_calls_do_not_show_yet(cost: float, per_s: float) -> None:
-    machine = Machine(cost=cost, start_s=0.002)
+@pytest.mark.parametrize("cost", [0.002, 0.004, 0.005])
+@pytest.mark.parametrize(("per_s", "start_s"), [(2, 0.01), (14, 0.002), (14, 0.01), (50, 0.004)])
+def test_a_ramp_on_an_idle_worker_is_let_in_though_its_calls_do_not_show_yet(
+    cost: float, per_s: float, start_s: float
+) -> None:
+    machine = Machine(cost=cost, start_s=start_s)
     assert [refusal for refusal in machine.ramp(per_s, 100) if refusal] == []
     machine.wait(20)
     assert machine.admission.load.busy == pytest.approx(AWAKE + 100 * cost, abs=0.01)
@@ -140,11 +148,11 @@ def test_a_ramp_on_an_idle_worker_is_let_in_though_its_calls_do_not_show_yet(cos
 @pytest.mark.parametrize("seed", range(20))
 def test_whatever_calls_cost_a_ramp_stops_near_the_limit(seed: int) -> None:
     dice = random.Random(seed)
-    machine = Machine(cost=dice.uniform(0.003, 0.03), start_s=dice.uniform(0, 0.002))
-    refused = sum(refusal is not None for refusal in machine.ramp(dice.uniform(1, 20), 400))
+    machine = Machine(cost=dice.uniform(0.003, 0.03), start_s=dice.uniform(0.005, 0.02))
+    refused = sum(refusal is not None for refusal in machine.ramp(dice.uniform(1, 14), 400))
     assert refused
     assert machine.wanted < 0.93, "nobody suffers"
-    assert machine.wanted > 0.6, "no room is wasted"
+    assert machine.wanted > 0.7, "no room is wasted"
     machine.wait(30)
     assert machine.wanted + machine.cost > 0.8 or machine.ask() is None, "and what is left is given out"
 
@@ -166,7 +174,7 @@ def test_a_machine_that_other_programs_use_takes_a_small_number_whatever_the_cal
     assert refusal is not None
     assert "100% of the sound of 4 live calls was over 40 ms late" in refusal
     machine.elsewhere = 0.0
-    machine.wait(LATE_SPAN_S)
+    machine.wait(LATE_SPAN_S + 2)
     assert machine.ask() is None, "when the others are gone"
 
 
@@ -222,16 +230,49 @@ def test_a_limit_of_one_refuses_nobody_for_how_busy_it_is() -> None:
     admission.check_join(now, 100)
 
 
-def test_a_join_is_refused_only_when_it_would_break_the_others() -> None:
-    admission = Admission(1000, always=4)
-    now = run(admission.load, 20, 0.85)
-    with pytest.raises(Overloaded):
-        admission.check(now, 100, 0)
-    admission.check_join(now, 100)
-    now = run(admission.load, 20, 0.95, start=now)
-    with pytest.raises(Overloaded, match="the join URL stays good"):
-        admission.check_join(now, 100)
-    admission.check_join(now, 3)
+@pytest.mark.parametrize("start_s", [0.005, 0.02, 0.03])
+def test_joins_in_a_burst_are_not_refused_for_the_work_of_their_beginning(start_s: float) -> None:
+    """Seen: of 50 calls created and joined within a second 34 were refused at the join."""
+    machine = Machine(start_s=start_s)
+    for _ in range(140):
+        machine.admission.check_join(machine.now, machine.live)
+        machine.begin()
+        machine.wait(STEP_S)
+    machine.wait(20)
+    assert machine.ask() is None
+
+
+def test_of_very_many_calls_that_are_created_and_joined_at_once_the_last_are_refused() -> None:
+    machine, refused = Machine(cost=0.005), 0
+    for _ in range(320):
+        try:
+            machine.admission.check_join(machine.now, machine.live)
+        except Overloaded:
+            refused += 1
+        else:
+            machine.begin()
+        machine.wait(STEP_S)
+    assert refused
+    assert machine.wanted < 0.95, "nobody suffers"
+
+
+def test_a_join_is_refused_where_the_live_calls_suffer_from_each_other() -> None:
+    machine = Machine(cost=0.012, always=4)
+    for _ in range(90):
+        machine.begin()
+    machine.wait(10)
+    with pytest.raises(Overloaded, match="the server is full with 90 live calls; the join URL stays good"):
+        machine.admission.check_join(machine.now, machine.live)
+    machine.admission.check_join(machine.now, 3)
+
+
+def test_a_join_is_not_refused_for_what_other_programs_do() -> None:
+    machine = Machine(elsewhere=0.95)
+    for _ in range(20):
+        machine.begin()
+    machine.wait(10)
+    assert machine.ask() is not None
+    machine.admission.check_join(machine.now, machine.live)
 
 
 def reading(live: int, *, busy: float = 0.1, expected: float = 0, late_share: float = 0.0) -> Reading:

@@ -27,8 +27,11 @@ LATE_SHARE = 0.05
 AWAKE = 0.1
 """Share that any live call costs by keeping the process awake; one more does not cost it again."""
 
-CALLS_ASSUMED = 2
+CALLS_ASSUMED = 3
 """So many calls of ``LoadLimits.call_cost`` are averaged with the live ones: few calls teach little."""
+
+START_S = 0.01
+"""Work to create and join a call and to greet, once (13 to 20 ms were measured): it shows in ``busy``, too."""
 
 ADMITTED_PER_CORE = 2
 """Default of ``LoadLimits.always_admit``."""
@@ -46,11 +49,6 @@ class LoadLimits:
     busy: float = 0.8
     late_s: float = 0.04
     call_cost: float = 0.005
-
-    @property
-    def join_busy(self) -> float:
-        """What a call may bring the process to that was created already: its creator was told that there is room."""
-        return (1 + self.busy) / 2
 
     def refusal(self, reading: Reading, expected: float) -> str | None:
         """Why one more call would be too much for a process; ``None``: there is room.
@@ -74,11 +72,29 @@ class LoadLimits:
         """Return how busy the process is going to be with what it has, what is expected, and one more call."""
         if not reading.live:
             return self.call_cost * (expected + 1)
+        unseen = AWAKE * (1 - _visible_share(reading))
+        return reading.busy + unseen + self._cost(reading) * (reading.unseen + expected + 1)
+
+    def breaks(self, reading: Reading) -> bool:
+        """Whether the process could not serve one more call that was created already.
+
+        Its creator was told that there is room, so only what is certain counts. Of many joins at once all cost the work
+        of their beginning at that moment, which must not be taken for the cost of a call.
+        """
+        if self.busy >= 1:
+            return False
+        most = (1 + self.busy) / 2
+        if reading.late_share > LATE_SHARE and reading.busy > most:
+            return True
+        return AWAKE + min(self.call_cost, self._cost(reading, start_s=0.0)) * (reading.live + 1) > most
+
+    def _cost(self, reading: Reading, start_s: float = START_S) -> float:
+        """Share that a call takes, as learned from ``busy`` without ``start_s`` of work for each that begins."""
+        awake = AWAKE * _visible_share(reading)
+        beginning = start_s / BUSY_SPAN_S * max(0.0, reading.unseen)
+        learned = self.call_cost * CALLS_ASSUMED + max(0.0, reading.busy - awake - beginning)
         visible = max(0.0, reading.live - reading.unseen)
-        awake = AWAKE * min(1.0, visible / reading.live)  # as much of it as shows in ``busy``
-        learned = self.call_cost * CALLS_ASSUMED + max(0.0, reading.busy - awake)
-        cost = max(self.call_cost / 2, learned / (CALLS_ASSUMED + visible))
-        return reading.busy + AWAKE - awake + cost * (reading.unseen + expected + 1)
+        return max(self.call_cost / 2, learned / (CALLS_ASSUMED + visible))
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,11 +197,7 @@ class Admission:
         last of them find no room: to serve them would break the others.
         """
         total = self._check_place(live)
-        limits = self.load.limits
-        if total < self._always or limits.busy >= 1:
-            return
-        reading = self.load.reading(now, live, 0.0)
-        if limits.foreseen(reading, 0.0) > limits.join_busy:
+        if total >= self._always and self.load.limits.breaks(self.load.reading(now, live, 0.0)):
             raise Overloaded(f"the server is full with {_calls(live)}; the join URL stays good, try again soon")
 
     def check(self, now: float, live: int, expected: float) -> None:
@@ -222,6 +234,11 @@ class Admission:
         if total >= self._most:
             raise Overloaded(f"all {self._most} places for calls are taken (limits.max_calls)")
         return total
+
+
+def _visible_share(reading: Reading) -> float:
+    """Share of the live calls, 0 to 1, that shows in ``busy`` by now."""
+    return min(1.0, max(0.0, 1 - reading.unseen / max(1, reading.live)))
 
 
 def _calls(live: int) -> str:
