@@ -74,9 +74,13 @@ def test_a_language_is_that_of_the_transcriber_that_is_asked_first() -> None:
         def knows(self, language: str) -> bool:
             return language == "en"
 
+        def known_languages(self) -> tuple[str, ...]:
+            return ("en",)
+
     for first, known in ((English(), ["en"]), (Lengths(), ["en", "xx"])):
         transcriber = transcribers(first, English())
         assert [language for language in ("en", "xx") if transcriber.knows(language)] == known
+        assert transcriber.known_languages() == (("en",) if len(known) == 1 else ())
 
 
 def test_a_transcriber_that_works_is_the_only_one_that_listens() -> None:

@@ -334,7 +334,14 @@ def test_a_model_that_cannot_be_loaded_says_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("hint", "code"),
     [
+        ("en", "en"),
+        ("en-US", "en"),
+        ("de-DE", "de"),
         ("pt-BR", "pt"),
+        ("zh-Hans", "zh"),
+        ("klingon", None),
+        ("tlh", None),
+        ("auto", None),
         ("zh-Hant", "zh"),
         ("ZH-hans-CN", "zh"),
         ("cmn", "zh"),
@@ -354,6 +361,13 @@ def test_odd_tags_are_known_or_not(whisper: WhisperTranscriber, hint: str, code:
     assert whisper._model.known_language(hint) == code
     assert whisper._model.language(hint) == (code or "en")
     assert whisper.knows(hint) is (code is not None)
+    assert code is None or code in whisper.known_languages()
+
+
+@pytest.mark.models
+def test_all_languages_of_the_model_can_be_listed(whisper: WhisperTranscriber) -> None:
+    assert len(whisper.known_languages()) == 99
+    assert {"en", "de", "pt", "zh", "haw"} <= set(whisper.known_languages())
 
 
 def test_before_it_is_loaded_any_language_will_do(tmp_path: Path) -> None:

@@ -109,14 +109,17 @@ def test_what_has_no_effect_is_noted(voices: Voices, body: dict[str, Any], noted
     assert [note.type for note in voices.choose(choice(**body)).notes] == noted
 
 
-def test_a_language_that_nobody_understands_is_noted(
+def test_a_language_that_nobody_understands_is_refused_with_those_that_are(
     voices: Voices, engines: Engines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ScriptedTranscriber, "knows", lambda self, language: language == "en", raising=False)
-    for wanted in (choice(languageHint="en-x-odd"), generic()):
-        assert [note.type for note in voices.choose(wanted).notes] == (["language_unknown"] if wanted.language else [])
-    external = replace(generic(), language="xx")
-    assert [note.type for note in voices.choose(external).notes] == ["language_unknown"]
+    monkeypatch.setattr(ScriptedTranscriber, "known_languages", lambda self: ("de", "en"), raising=False)
+    for fine in (choice(languageHint="en"), choice(languageHint=""), choice(), generic()):
+        voices.choose(fine)
+    for wrong in (choice(languageHint="klingon"), replace(generic(), language="klingon")):
+        with pytest.raises(InvalidRequest, match="klingon; it knows de, en") as caught:
+            voices.choose(wrong)
+        assert [field.path for field in caught.value.fields] == ["languageHint"]
 
 
 def test_all_that_has_no_effect_is_named(voices: Voices) -> None:

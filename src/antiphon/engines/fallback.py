@@ -145,6 +145,11 @@ class FallbackTranscriber:
         first = self.candidates.row[0].engine
         return not isinstance(first, KnowsLanguages) or first.knows(language)
 
+    def known_languages(self) -> tuple[str, ...]:
+        """The languages that the transcriber that is asked first can be told; none where it cannot say."""
+        first = self.candidates.row[0].engine
+        return first.known_languages() if isinstance(first, KnowsLanguages) else ()
+
     def open(self, language: str | None) -> FallbackTranscription:
         """Begin an utterance."""
         return FallbackTranscription(self.candidates, language)

@@ -76,6 +76,9 @@ class KnowsLanguages(Protocol):
     def knows(self, language: str) -> bool:
         """Whether a BCP-47 hint is of any use."""
 
+    def known_languages(self) -> tuple[str, ...]:
+        """The languages that it can be told, as the first parts of BCP-47 tags, in order."""
+
 
 @dataclass(frozen=True, slots=True)
 class TextDelta:

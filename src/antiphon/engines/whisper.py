@@ -67,6 +67,10 @@ class WhisperTranscriber:
         """Whether a BCP-47 hint is of any use. To be asked once loaded; before that it is taken to be."""
         return self._model is None or self._model.known_language(language) is not None
 
+    def known_languages(self) -> tuple[str, ...]:
+        """The languages that the model knows, by its own codes. None before it is loaded."""
+        return () if self._model is None else self._model.languages
+
     def transcribe(self, audio: Samples, language: str | None) -> str:
         """The words in ``audio`` (16 kHz, at most 26 s). Blocking; for the worker's thread."""
         self.load()

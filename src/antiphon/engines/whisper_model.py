@@ -8,6 +8,7 @@ nearly always is to let it write timestamps and to leave some seconds of silence
 
 from __future__ import annotations
 
+import re
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,8 @@ _OTHER_NAMES = {
     **{"arb": "ar", "pes": "fa", "prs": "fa", "zsm": "ms", "ekk": "et", "lvs": "lv", "uzn": "uz", "azj": "az"},
 }
 """What Whisper calls otherwise than BCP 47: older and newer codes, and members of its macrolanguages."""
+_LANGUAGE = re.compile(r"<\|([a-z]{2,3})\|>")
+"""Longer words between such marks are no languages but what to do: ``<|translate|>``."""
 _SENTENCE_ENDS = (".", "?", "!", "。", "？", "！")
 
 
@@ -79,6 +82,9 @@ class WhisperModel:
             self._tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
         except Exception as error:
             raise EngineError(f"Whisper cannot be loaded from {folder}: {error}", retryable=False) from None
+        marks = filter(None, map(_LANGUAGE.fullmatch, self._tokenizer.get_vocab()))
+        # A model for English alone has the marks of all languages, too.
+        self.languages = tuple(sorted(mark[1] for mark in marks)) if self._model.is_multilingual else ("en",)
         self._end_of_text = self._id("<|endoftext|>")
         self._first_stamp = self._id("<|notimestamps|>") + 1
         ends = [self._tokenizer.encode(mark, add_special_tokens=False).ids for mark in _SENTENCE_ENDS]
@@ -92,8 +98,7 @@ class WhisperModel:
         """Whisper's code for a BCP-47 hint, by its first part; ``None`` where Whisper doesn't know it."""
         code = hint.replace("_", "-").split("-")[0].lower()
         for name in (code, _OTHER_NAMES.get(code)):
-            # Longer ones between such marks are no languages but what to do: <|translate|>.
-            if name is not None and len(name) <= 3 and self._tokenizer.token_to_id(f"<|{name}|>") is not None:
+            if name in self.languages:
                 return name
         return None
 

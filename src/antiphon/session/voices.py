@@ -76,9 +76,10 @@ class Voices:
 
     def choose(self, choice: VoiceChoice) -> Chosen:
         """The voice. Raises :class:`InvalidRequest` naming what this server cannot do."""
+        self._check_language(choice.language)
         if choice.external is not None:
             _api(choice.external)
-            return Chosen(None, tuple(self._unheard_of(choice)))
+            return Chosen(None)
         entry = self._entry(choice)
         overrides = _overrides(choice)
         speaker = entry.speaker
@@ -87,7 +88,7 @@ class Voices:
             unused += [f"voiceOverrides.generic.body.{name}" for name in overrides.fields]
         if overrides.speed is not None:
             _check_speed(entry, overrides)
-        notes = self._unheard_of(choice)
+        notes: list[CallEvent] = []
         if unused:
             named = [name[:200] for name in unused[:MOST_FIELDS_NAMED]]
             text = f"The voice {entry.name} has nothing like {', '.join(named)[:MOST_CHARACTERS]}; it speaks without."
@@ -117,13 +118,13 @@ class Voices:
         for speaker in self._brought.pop(call_id, []):
             await speaker.aclose()
 
-    def _unheard_of(self, choice: VoiceChoice) -> list[CallEvent]:
-        """A language that the transcriber cannot be told."""
+    def _check_language(self, language: str | None) -> None:
+        """Refuse a language that the caller would not be understood in. Remote transcribers cannot be asked."""
         transcriber = self._engines.transcriber
-        if not choice.language or not isinstance(transcriber, KnowsLanguages) or transcriber.knows(choice.language):
-            return []
-        text = f"Speech recognition does not know the language {choice.language}; it hears with its own."
-        return [CallEvent(Severity.WARNING, "language_unknown", text)]
+        if language and isinstance(transcriber, KnowsLanguages) and not transcriber.knows(language):
+            known = ", ".join(transcriber.known_languages())
+            text = f"speech recognition on this server does not know the language {language}; it knows {known}"
+            raise InvalidRequest.of("languageHint", text)
 
     def _entry(self, choice: VoiceChoice) -> VoiceEntry:
         return self._engines.voice(choice.voice or self._engines.default_voice)
