@@ -6,6 +6,8 @@ PORT ?= 8000
 ARGS ?=
 LOAD ?= --calls 5,20,50,110 --pipecat 5,10,12 --floor
 
+MODELS := silero-vad smart-turn whisper-base qwen2.5-1.5b
+
 VENV := .venv
 BIN := $(VENV)/bin
 PIP_VERSION := 26.3
@@ -23,13 +25,13 @@ install: $(VENV)/.installed ## Make .venv and install Antiphon in it
 install-dev: $(VENV)/.installed-dev
 
 models: install ## Fetch the default models (about 1.3 GB, once)
-	@$(BIN)/antiphon models pull
+	@$(BIN)/antiphon models pull $(MODELS)
 
 demo: install ## Hold a spoken conversation on this machine and print it
 	@$(BIN)/antiphon demo $(ARGS)
 
-serve: models ## Run the server (HOST, PORT)
-	@$(BIN)/antiphon serve --host $(HOST) --port $(PORT) $(ARGS)
+serve: install ## Fetch the models that the configuration uses, and run the server (HOST, PORT)
+	@$(BIN)/antiphon serve --pull --host $(HOST) --port $(PORT) $(ARGS)
 
 test: install-dev models ## Run every test (ARGS="-k name" for some)
 	@$(BIN)/python -m pytest $(ARGS)

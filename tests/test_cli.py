@@ -17,9 +17,17 @@ import numpy as np
 import pytest
 
 from antiphon import __version__
+from antiphon.engines.weights import DEFAULT_MODELS
 from tests.conftest import RealServer
 
 QUESTION = Path(__file__).parents[1] / "src" / "antiphon" / "demo" / "capital.wav"
+
+
+ENGINES = """
+voice_activity = { engine = "scripted" }
+transcriber = { engine = "scripted" }
+voices.Mark = { engine = "scripted" }
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +70,7 @@ async def test_version() -> None:
     ("command", "words"),
     [
         ((), ["serve", "call", "demo", "capacity", "models", "keys"]),
-        (("serve",), ["--host", "--port", "--workers", "--config", "--data-dir", "--log-level", "/readyz"]),
+        (("serve",), ["--host", "--port", "--workers", "--config", "--data-dir", "--log-level", "--pull", "/readyz"]),
         (("call",), ["--wav", "--prompt", "--voice", "--model", "--server", "--key", "question.wav"]),
         (("models", "pull"), ["1.3 GB", "SHA-256"]),
         (("keys", "create"), ["hash"]),
@@ -127,6 +135,47 @@ async def test_a_missing_model_says_how_to_fetch_it(tmp_path: Path) -> None:
         "serve", "--port", "0", "--data-dir", tmp_path / "data", ANTIPHON_MODELS=str(tmp_path / "none")
     )
     complains(ran, "antiphon models pull")
+
+
+async def test_a_wrong_path_of_a_model_is_named_and_not_fetched(tmp_path: Path) -> None:
+    file = tmp_path / "antiphon.toml"
+    file.write_text(f'{ENGINES}models.mine = {{ engine = "llama", path = "none.gguf" }}\n')
+    ran = await antiphon("serve", "--port", "0", "--data-dir", tmp_path / "data", "--config", file)
+    complains(ran, "models.mine.path", str(tmp_path / "none.gguf"))
+    assert "models pull" not in ran.err
+
+
+async def test_a_server_that_cannot_load_its_models_shows_no_call_and_makes_no_key(tmp_path: Path) -> None:
+    for more in ((), ("--workers", "2")):
+        ran = await antiphon(
+            *("serve", "--port", "0", "--data-dir", tmp_path / "data", *more), ANTIPHON_MODELS=str(tmp_path / "none")
+        )
+        complains(ran, "antiphon models pull")
+        assert ran.out == ""
+    assert (await antiphon("keys", "list", "--data-dir", tmp_path / "data")).out.count("\n") == 1
+
+
+async def test_only_the_models_that_the_configuration_uses_are_fetched(tmp_path: Path) -> None:
+    """Through pip, from an empty folder: what is asked for is seen by the index that there is not."""
+    file = tmp_path / "antiphon.toml"
+    no_index = {"ANTIPHON_MODELS": str(tmp_path / "models"), "PIP_NO_INDEX": "1", "ANTIPHON_CONFIG": str(file)}
+    file.write_text(f'{ENGINES}models.a = {{ engine = "scripted" }}\nend_of_turn = {{ engine = "none" }}\n')
+    ran = await antiphon("models", "pull", **no_index)
+    assert ran == Ran(0, "Nothing to fetch: the configuration uses none of these models.\n", "")
+    file.write_text(f'{ENGINES}models.a = {{ engine = "scripted" }}\nend_of_turn = {{ engine = "smart-turn" }}\n')
+    for command in (("models", "pull"), ("serve", "--pull", "--port", "0", "--data-dir", tmp_path / "data")):
+        complains(await antiphon(*command, **no_index), "pipecat-ai")
+    listed = (await antiphon("models", "list", **no_index)).out
+    for name, used in (("smart-turn", True), ("whisper-base", False), ("silero-vad", False)):
+        (row,) = [line for line in listed.splitlines() if line.startswith(name)]
+        assert ("not used" in row) is not used
+
+
+def test_make_fetches_the_default_models_for_tests_and_those_in_use_for_a_server() -> None:
+    makefile = (Path(__file__).parents[1] / "Makefile").read_text()
+    assert f"MODELS := {' '.join(DEFAULT_MODELS)}\n" in makefile
+    assert "test: install-dev models" in makefile
+    assert "serve --pull" in makefile
 
 
 async def test_a_damaged_model_says_how_to_fetch_it_again(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -22,6 +22,9 @@ from antiphon.commands.call import call
 from antiphon.commands.options import ConfigOption, DataOption, load
 from antiphon.ending import run_stoppable, run_to_the_end
 
+if TYPE_CHECKING:
+    from antiphon.server.config import Config
+
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -31,6 +34,10 @@ app = typer.Typer(
 models_app = typer.Typer(no_args_is_help=True, help="List the models that Antiphon fetches, and fetch them.")
 app.add_typer(models_app, name="models")
 app.add_typer(keys.keys_app, name="keys")
+
+
+JUDGE = "whisper-base"
+"""The model that listens to the demo's agent, whatever the server's transcriber is."""
 
 
 class LogLevel(StrEnum):
@@ -85,6 +92,9 @@ def serve(
         ),
     ] = None,
     log_level: Annotated[LogLevel | None, typer.Option(help="Least severity logged. Default: info.")] = None,
+    pull: Annotated[
+        bool, typer.Option("--pull", help="First fetch the models that the configuration uses and that are not here.")
+    ] = False,
 ) -> None:
     """Run the server until it is stopped (Ctrl-C, or SIGTERM).
 
@@ -103,6 +113,8 @@ def serve(
     loaded = load(config, data_dir, host=host, port=port, workers=workers)
     if log_level is not None:
         loaded = loaded.model_copy(update={"log": loaded.log.model_copy(update={"level": log_level.value})})
+    if pull:
+        _pull_used(loaded)
     if loaded.workers > 1:
         from antiphon.server.front import serve as serve_with_workers
 
@@ -131,11 +143,10 @@ def demo(
     """
     from antiphon.demo.run import DemoOptions, run
     from antiphon.engines.protocols import Transcriber
-    from antiphon.engines.weights import DEFAULT_MODELS
 
     loaded = load(config)
     console = Console(highlight=False)
-    _pull(list(DEFAULT_MODELS), loaded.models_dir, console, say_ready=False)
+    _pull_used(loaded, JUDGE)
 
     async def make_key(data_dir: Path) -> str:
         return await keys.make_key(load(config, data_dir), "demo")
@@ -144,7 +155,7 @@ def demo(
     def open_transcriber() -> Iterator[Transcriber]:
         from antiphon.engines.whisper import WhisperTranscriber
 
-        with closing(WhisperTranscriber(loaded.models_dir / "whisper-base")) as transcriber:
+        with closing(WhisperTranscriber(loaded.models_dir / JUDGE)) as transcriber:
             transcriber.load()
             yield transcriber
 
@@ -180,13 +191,15 @@ def capacity(
 @models_app.command("list")
 def list_models(config: ConfigOption = None) -> None:
     """Show every model there is to fetch, and whether it is here."""
-    from antiphon.engines.weights import CATALOGUE, DEFAULT_MODELS, state
+    from antiphon.engines.needs import needed_models
+    from antiphon.engines.weights import CATALOGUE, state
 
-    folder = load(config).models_dir
+    loaded = load(config)
+    folder, used = loaded.models_dir, needed_models(loaded)
     table = Table("name", "stage", "what", "size", "licence", "state", box=None, pad_edge=False)
     for model in CATALOGUE.values():
         size = f"{model.size / 1e6:,.1f} MB" if model.files else "with the library"
-        mark = "" if model.name in DEFAULT_MODELS or model.installed else " (not needed by default)"
+        mark = "" if model.name in used or model.installed else " (not used by the configuration)"
         table.add_row(model.name, model.stage, model.description + mark, size, model.licence, state(model.name, folder))
     console = Console(highlight=False)
     if not console.is_terminal:
@@ -197,12 +210,15 @@ def list_models(config: ConfigOption = None) -> None:
 
 @models_app.command("pull")
 def pull_models(
-    names: Annotated[list[str] | None, typer.Argument(help="Models to fetch. Default: those a server needs.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Models to fetch. Default: those that the configuration uses.")
+    ] = None,
     config: ConfigOption = None,
 ) -> None:
-    """Fetch models, about 1.3 GB for the default ones.
+    """Fetch models, about 1.3 GB for a server without any configuration.
 
-    What is there and whole is left alone. An interrupted run goes on where it
+    Without names, those that the configuration uses: none where every engine is
+    remote or has a path of its own. What is there and whole is left alone. An interrupted run goes on where it
     stopped. Every file is checked against its SHA-256.
 
     [bold]Examples[/]
@@ -211,9 +227,21 @@ def pull_models(
 
       antiphon models pull qwen2.5-0.5b
     """
-    from antiphon.engines.weights import DEFAULT_MODELS
+    from antiphon.engines.needs import needed_models
 
-    _pull(names or list(DEFAULT_MODELS), load(config).models_dir, Console(highlight=False))
+    loaded, console = load(config), Console(highlight=False)
+    if wanted := names or list(needed_models(loaded)):
+        _pull(wanted, loaded.models_dir, console)
+    else:
+        console.print("Nothing to fetch: the configuration uses none of these models.")
+
+
+def _pull_used(config: Config, *more: str) -> None:
+    """Fetch what the configuration uses, and ``more``; say nothing where all is there."""
+    from antiphon.engines.needs import needed_models
+
+    names = list(dict.fromkeys((*needed_models(config), *more)))
+    _pull(names, config.models_dir, Console(highlight=False), say_ready=False)
 
 
 def _pull(names: list[str], folder: Path, console: Console, *, say_ready: bool = True) -> None:

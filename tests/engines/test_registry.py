@@ -23,7 +23,7 @@ from antiphon.engines.scripted import (
     ScriptedVoiceActivity,
 )
 from antiphon.engines.settings import EngineSettings
-from antiphon.errors import InvalidRequest, ModelMissing
+from antiphon.errors import ConfigError, InvalidRequest, ModelMissing
 
 SCRIPTED: dict[str, Any] = {
     "voice_activity": {"engine": "scripted"},
@@ -151,7 +151,7 @@ async def test_missing_weights_are_found_when_loading(tmp_path: Path) -> None:
 async def test_a_model_of_ones_own_needs_no_fetched_weights(tmp_path: Path) -> None:
     tables = SCRIPTED | {"models": {"mine": {"engine": "llama", "path": str(tmp_path / "mine.gguf")}}}
     engines = engines_of(tables, tmp_path)
-    with pytest.raises(ModelMissing, match=r"mine\.gguf"):
+    with pytest.raises(ConfigError, match=r"models\.mine\.path in the configuration: there is no file .*mine\.gguf$"):
         await engines.load()
     await engines.close()
 

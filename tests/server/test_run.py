@@ -79,7 +79,7 @@ async def started(running: asyncio.subprocess.Process) -> tuple[str, str | None]
             assert line, "the server did not start"
             lines.append(line)
     text = "".join(lines)
-    url = re.search(r"listens on (\S+) ", text)
+    url = re.search(r"listens on (\S+)", text)
     key = re.search(r"shown this once: (\S+)", text)
     assert url is not None
     return url[1], key[1] if key else None

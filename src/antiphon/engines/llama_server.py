@@ -132,7 +132,7 @@ class LlamaServer:
             if self._closed:
                 raise EngineError("the language model is closed", retryable=False)
             if not self._path.is_file():
-                raise ModelMissing(f"there is no language model at {self._path}; run `antiphon models pull`")
+                raise ModelMissing(f"there is no language model at {self._path}")
             self._child = _Child.start()
             self._load(self._child)
             return self._child

@@ -14,11 +14,11 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar, runtime_checkable
 
-from antiphon.engines import weights
 from antiphon.engines.aliases import hosted_name, model_aliases, voice_aliases
 from antiphon.engines.candidates import Candidate, Candidates
 from antiphon.engines.chains import chain
 from antiphon.engines.closing import close_all
+from antiphon.engines.needs import Fetched
 from antiphon.engines.protocols import EndOfTurn, LanguageModel, Speaker, Transcriber, VoiceActivity
 from antiphon.engines.settings import (
     DEFAULT_MODEL,
@@ -49,7 +49,7 @@ from antiphon.engines.settings import (
     WhisperSettings,
 )
 from antiphon.engines.threads import in_thread
-from antiphon.errors import InvalidRequest, ModelMissing
+from antiphon.errors import InvalidRequest
 
 Progress = Callable[[str], None]
 """Told, in a word or two, what is being loaded."""
@@ -98,32 +98,6 @@ class VoiceEntry:
     settings: VoiceSettings
     description: str
     language: str | None
-
-
-@dataclass(slots=True)
-class Fetched:
-    """The fetched weights that some engines want."""
-
-    folder: Path
-    names: list[str] = field(default_factory=list)
-
-    def file(self, name: str) -> Path:
-        """Where the (first) file of the model ``name`` lies; that it does is for :meth:`check` to find out."""
-        if name not in self.names:
-            self.names.append(name)
-        return self.folder / name / weights.lookup(name).files[0].name
-
-    def check(self) -> None:
-        """Make sure that all that was asked for is there and whole: ``ModelMissing`` or ``ModelCorrupt``."""
-        missing: list[str] = []
-        for name in self.names:
-            try:
-                weights.check(name, self.folder)
-            except ModelMissing:
-                missing.append(name)
-        if missing:
-            names = " ".join(missing)
-            raise ModelMissing(f"not in {self.folder}: {', '.join(missing)}; run `antiphon models pull {names}`")
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +177,7 @@ class Engines:
         """Load and warm every engine, one after the other, each in a thread.
 
         ``progress`` is called with the name of each before its turn. Raises a
-        :class:`~antiphon.errors.SetupError` (``ModelMissing``, ``ModelCorrupt``) or
+        :class:`~antiphon.errors.SetupError` (``ModelMissing``, ``ModelCorrupt``, :class:`ConfigError`) or
         :class:`~antiphon.errors.EngineError`.
         """
         if self.fetched is not None:
@@ -246,7 +220,7 @@ def build(settings: EngineSettings, models_folder: Path) -> Engines:
     Embedded engines without a ``path`` take the fetched weights of ``models_folder``. Models, and voices, that
     are configured alike share one engine.
     """
-    fetched = Fetched(models_folder)
+    fetched = Fetched(models_folder, settings)
     transcribers = {_ITSELF: settings.transcriber, **dict(chain(settings.transcribers, settings.transcriber))}
     speakers = _family(settings.voices, _speaker, _fallback_speaker)
     return Engines(
@@ -311,7 +285,7 @@ def _voice_activity(settings: VoiceActivitySettings, fetched: Fetched) -> VoiceA
         case SileroSettings():
             from antiphon.engines.silero import SileroVoiceActivity
 
-            return SileroVoiceActivity(settings.path or fetched.file("silero-vad"))
+            return SileroVoiceActivity(settings.path or fetched.file(settings))
         case ScriptedVoiceActivitySettings():
             from antiphon.engines.scripted import ScriptedVoiceActivity
 
@@ -323,7 +297,7 @@ def _end_of_turn(settings: EndOfTurnSettings, fetched: Fetched) -> EndOfTurn | N
         case SmartTurnSettings():
             from antiphon.engines.smart_turn import SmartTurn
 
-            return SmartTurn(settings.path or fetched.file("smart-turn"))
+            return SmartTurn(settings.path or fetched.file(settings))
         case ScriptedEndOfTurnSettings():
             from antiphon.engines.scripted import ScriptedEndOfTurn
 
@@ -337,7 +311,7 @@ def _transcriber(settings: TranscriberSettings, fetched: Fetched) -> Transcriber
         case WhisperSettings():
             from antiphon.engines.whisper import WhisperTranscriber
 
-            return WhisperTranscriber(settings.path or fetched.file("whisper-base").parent, threads=settings.threads)
+            return WhisperTranscriber(settings.path or fetched.file(settings).parent, threads=settings.threads)
         case OpenAITranscriberSettings():
             from antiphon.engines.openai_transcriber import OpenAITranscriber
 
@@ -354,7 +328,7 @@ def _model(settings: ModelSettings, fetched: Fetched) -> LanguageModel:
             from antiphon.engines.llama import LlamaModel
 
             return LlamaModel(
-                settings.path or fetched.file("qwen2.5-1.5b"),
+                settings.path or fetched.file(settings),
                 threads=settings.threads,
                 context_tokens=settings.context_tokens,
                 parallel=settings.parallel_calls,

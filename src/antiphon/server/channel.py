@@ -28,14 +28,16 @@ METRICS = "metrics"
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """What a worker is started with. ``first``: it ends what a former server left, and makes the first key.
+    """What a worker is started with. ``first``: it ends what a former server left.
 
-    ``folder`` is where the workers of this server find each other, see :func:`socket_path`.
+    ``makes_key``: it makes the first API key, once its models are loaded. ``folder`` is where the workers of this
+    server find each other, see :func:`socket_path`.
     """
 
     config: Config
     number: int
     first: bool
+    makes_key: bool
     folder: Path
 
 
@@ -79,7 +81,12 @@ class Deleted:
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """From a worker: it takes connections from now on. ``first_key``: the API key that it made."""
+    """From a worker: it takes connections from now on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """From the worker that ``makes_key``: its models are loaded. ``first_key``: the API key that it made."""
 
     first_key: str | None
 
@@ -108,7 +115,7 @@ class Failed:
 
 
 ToWorker: TypeAlias = Connected | Peers | Bury | Stop | Joined | Deleted
-FromWorker: TypeAlias = Serving | Report | Buried | Joined | Deleted | Failed
+FromWorker: TypeAlias = Serving | Loaded | Report | Buried | Joined | Deleted | Failed
 
 
 def socket_path(folder: int, worker: int) -> str:

@@ -19,7 +19,7 @@ SILENT_S = 2.0
 class Worker:
     """A worker as the front sees it. ``fresh``: when connections of late were handed to it.
 
-    ``reported``: when it last did; all times are the event loop's.
+    ``reported``: when it last did; all times are the event loop's. ``makes_key``: it makes the first API key.
     """
 
     number: int
@@ -30,6 +30,7 @@ class Worker:
     reported: float = 0.0
     silent: bool = False
     fresh: deque[float] = field(default_factory=deque)
+    makes_key: bool = False
 
     def tells(self, report: Report, now: float) -> None:
         """It has reported."""

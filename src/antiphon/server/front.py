@@ -30,6 +30,7 @@ from antiphon.server.channel import (
     Deleted,
     Failed,
     Joined,
+    Loaded,
     Orders,
     Peers,
     Report,
@@ -39,7 +40,7 @@ from antiphon.server.channel import (
 from antiphon.server.config import Config, with_environment
 from antiphon.server.crew import SILENT_S, Worker
 from antiphon.server.sockets import address, listen
-from antiphon.server.startup import data_folder, greeting
+from antiphon.server.startup import data_folder, greeting, say
 
 FOLDER = "workers"
 FIRST_PAUSE_S = 0.5
@@ -94,6 +95,7 @@ class Front:
         self._started = 0
         self._failed_starts = 0
         self._was_ready = False
+        self._greeted = False
         self._opened = asyncio.Event()
         """The first worker serves: what a former server left is in order."""
         self._ending = asyncio.Event()
@@ -123,6 +125,10 @@ class Front:
             (self._folder / METRICS).mkdir()
         except OSError as error:
             raise DataFolderError(f"cannot write {self._folder}: {error.strerror}; choose another --data-dir") from None
+
+    @property
+    def _url(self) -> str:
+        return address(self._listener, self._config.host)
 
     # Workers
 
@@ -163,11 +169,12 @@ class Front:
                 env=with_environment(PROMETHEUS_MULTIPROC_DIR=str(self._folder / METRICS)),
             )
         channel = Channel(ours, lambda message, _: self._told(worker, message), lambda: self._silent(worker))
-        worker = self._workers[number] = Worker(number, process, channel)
+        makes_key = not self._greeted and not any(other.makes_key for other in self._workers.values())
+        worker = self._workers[number] = Worker(number, process, channel, makes_key=makes_key)
         channel.open()
         assert process.stdin is not None
         with contextlib.suppress(OSError):  # it is dead already
-            process.stdin.write(pickle.dumps(Orders(self._config, number, first, self._folder)))
+            process.stdin.write(pickle.dumps(Orders(self._config, number, first, makes_key, self._folder)))
             await process.stdin.drain()
         process.stdin.close()
         return worker
@@ -178,14 +185,16 @@ class Front:
                 worker.tells(message, asyncio.get_running_loop().time())
                 self._was_ready |= message.ready
                 self._tell_soon()
-            case Serving(first_key):
+            case Serving():
                 worker.serving = True
                 if not self._opened.is_set():
                     self._opened.set()
-                    sys.stdout.write(greeting(address(self._listener, self._config.host), first_key) + "\n")
-                    sys.stdout.flush()
+                    _log.info("listening", url=self._url)
                 self._dig()
                 self._accept_again()
+            case Loaded(first_key):
+                self._greeted = True
+                say(greeting(self._url, first_key))
             case Joined() | Deleted():
                 for other in self._workers.values():
                     if other is not worker:

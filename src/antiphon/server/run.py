@@ -7,8 +7,7 @@ import contextlib
 import gc
 import signal
 import socket
-import sys
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -28,7 +27,7 @@ from antiphon.server.config import Config
 from antiphon.server.logs import where
 from antiphon.server.ports import Readiness
 from antiphon.server.sockets import CallSocket, address, listen
-from antiphon.server.startup import data_folder, greeting
+from antiphon.server.startup import data_folder, greeting, say
 from antiphon.server.watchdog import usable_cores, watch
 from antiphon.session.data_connections import DataConnections
 from antiphon.session.load import ADMITTED_PER_CORE, Admission, Load, LoadLimits
@@ -67,13 +66,16 @@ def serve(config: Config) -> None:
 
 async def _serve(config: Config, sock: socket.socket) -> None:
     async with built(config) as parts:
-        first_key = await parts.keys.first_key(datetime.now(UTC))
+
+        async def greet() -> None:
+            say(greeting(address(sock, config.host), await parts.keys.first_key(datetime.now(UTC))))
+
         app = create_app(
             config, parts.store, parts.engines, parts.switchboard, keys=parts.keys, readiness=parts.readiness
         )
         server = Server(app, config, parts.switchboard, parts.readiness)
-        server.greeting = greeting(address(sock, config.host), first_key)
-        await until_stopped(server, parts, [sock])
+        _log.info("listening", url=address(sock, config.host))
+        await until_stopped(server, parts, [sock], greet)
 
 
 @contextlib.asynccontextmanager
@@ -110,13 +112,20 @@ async def built(config: Config, worker: int | None = None, *, first: bool = True
 
 
 async def until_stopped(
-    server: Server, parts: Parts, sockets: list[socket.socket], *beside: Coroutine[Any, Any, None]
+    server: Server,
+    parts: Parts,
+    sockets: list[socket.socket],
+    loaded: Callable[[], Awaitable[None]],
+    *beside: Coroutine[Any, Any, None],
 ) -> None:
-    """Serve until a signal, or until ``server.should_exit``. ``beside`` runs for as long."""
+    """Serve until a signal, or until ``server.should_exit``. ``beside`` runs for as long.
+
+    ``loaded`` is awaited once, when the models are loaded and before the server is ready.
+    """
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(signum, server.handle_exit, signum, None)
-    loading = asyncio.create_task(_load_and_watch(parts, server))
+    loading = asyncio.create_task(_load_and_watch(parts, server, loaded))
     tasks = [loading, *(asyncio.create_task(work) for work in beside)]
     try:
         await server.serve(sockets=sockets)
@@ -128,13 +137,13 @@ async def until_stopped(
         await asyncio.wait(tasks)
 
 
-async def _load_and_watch(parts: Parts, server: Server) -> None:
+async def _load_and_watch(parts: Parts, server: Server, loaded: Callable[[], Awaitable[None]]) -> None:
     """Load the models, then measure how late and how busy the event loop is."""
-    await _load(parts.engines, parts.readiness, server)
+    await _load(parts.engines, parts.readiness, server, loaded)
     await watch(parts.admission.load, parts.engines.processor_meter())
 
 
-async def _load(engines: Engines, readiness: Readiness, server: Server) -> None:
+async def _load(engines: Engines, readiness: Readiness, server: Server, loaded: Callable[[], Awaitable[None]]) -> None:
     """Load the models while the server already answers; where that fails, stop it."""
 
     def tell(what: str) -> None:
@@ -144,6 +153,10 @@ async def _load(engines: Engines, readiness: Readiness, server: Server) -> None:
     started = asyncio.get_running_loop().time()
     try:
         await engines.load(tell)
+        await loaded()
+    except StoreError:
+        server.should_exit = True
+        raise
     except AntiphonError as error:
         server.should_exit = True
         raise SetupError(f"the engines cannot be loaded: {error}") from None
@@ -186,7 +199,6 @@ class Server(uvicorn.Server):
 
     def __init__(self, app: ASGIApp, config: Config, switchboard: Switchboard, readiness: Readiness) -> None:
         super().__init__(uvicorn_config(app, config))
-        self.greeting = ""
         self._switchboard = switchboard
         self._readiness = readiness
 
@@ -194,13 +206,6 @@ class Server(uvicorn.Server):
     def capture_signals(self):  # type: ignore[no-untyped-def]
         """Leave signals alone: uvicorn raises them again when done, and that would kill us before we are."""
         yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, then say so."""
-        await super().startup(sockets)
-        if self.greeting:
-            sys.stdout.write(self.greeting + "\n")
-            sys.stdout.flush()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End live calls, then connections."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,9 +39,15 @@ def prepare_folder(folder: Path) -> None:
         raise DataFolderError(f"cannot write {folder}: {error.strerror}; choose another --data-dir") from None
 
 
+def say(greeting: str) -> None:
+    """Print it, though output may go to a file."""
+    sys.stdout.write(greeting + "\n")
+    sys.stdout.flush()
+
+
 def greeting(url: str, first_key: str | None) -> str:
-    """What a person who started the server needs next."""
-    lines = [f"Antiphon listens on {url} and is ready when {url}/readyz answers 200."]
+    """What a person who started the server needs next. Only said once calls can be served."""
+    lines = [f"Antiphon is ready and listens on {url}"]
     if first_key is not None:
         lines += ["", f"API key, shown this once: {first_key}"]
     else:

@@ -32,6 +32,7 @@ from antiphon.server.channel import (
     Deleted,
     Failed,
     Joined,
+    Loaded,
     Orders,
     Peers,
     Report,
@@ -87,7 +88,6 @@ class Worker:
         """Serve. Raises :class:`SetupError` and :class:`StoreError`."""
         orders, config = self._orders, self._orders.config
         async with built(config, orders.number, first=orders.first) as parts:
-            first_key = await parts.keys.first_key(datetime.now(UTC)) if orders.first else None
             neighbours = Neighbours(orders.folder, orders.number, parts.store.calls)
             app = create_app(
                 config,
@@ -104,7 +104,7 @@ class Worker:
             invitations.on_used = lambda call_id: self._tell(Joined(call_id))
             invitations.on_deleted = lambda call_id: self._tell(Deleted(call_id))
             with contextlib.closing(neighbours):
-                await until_stopped(self._server, parts, [], self._report(parts, first_key))
+                await until_stopped(self._server, parts, [], self._loaded, self._report(parts))
 
     def _tell(self, message: Joined | Deleted | Buried) -> None:
         self.channel.send(message)
@@ -131,13 +131,18 @@ class Worker:
         if self._server is not None:
             self._server.should_exit = True
 
-    async def _report(self, parts: Parts, first_key: str | None) -> None:
+    async def _loaded(self) -> None:
+        if self._orders.makes_key:
+            assert self._parts is not None
+            self.channel.send(Loaded(await self._parts.keys.first_key(datetime.now(UTC))))
+
+    async def _report(self, parts: Parts) -> None:
         """Open for connections as soon as the server is, and say how it goes, for good."""
         assert self._server is not None
         loop = asyncio.get_running_loop()
         await self._server.opened.wait()
         self.channel.open()
-        self.channel.send(Serving(first_key))
+        self.channel.send(Serving())
         said, said_at = (False, 0, 0), 0.0
         while True:
             invitations = parts.switchboard.invitations
