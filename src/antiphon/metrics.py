@@ -18,6 +18,11 @@ LOOP_LATENESS = Histogram(
     "How much later than asked the event loop woke the watchdog, since the models were loaded.",
     buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 5),
 )
+ENGINE_MEMORY = Gauge(
+    "antiphon_engine_resident_bytes",
+    "Memory of the child processes that embedded engines compute in, models included.",
+    multiprocess_mode="livesum",
+)
 LOOP_BUSY = Gauge(
     "antiphon_event_loop_busy_ratio",
     "Share of its time that the event loop works, over some seconds; of several workers, the busiest one's.",

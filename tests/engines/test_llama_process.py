@@ -48,6 +48,7 @@ async def test_loading_leaves_the_event_loop_alone_and_a_child_that_died_is_repl
         assert llama.processor_s == 0
         assert await longest_stall_s(asyncio.ensure_future(asyncio.to_thread(llama.load))) < WORTH_A_WARNING_S
         assert llama.processor_s > 0.5, "loading alone takes more"
+        assert llama.resident_bytes > 1e9, "the model is in the child"
         first = child_of(llama)
 
         def die_after_the_first_words(chunk: object) -> bool:

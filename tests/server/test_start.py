@@ -46,7 +46,18 @@ async def test_it_answers_all_through_the_start_and_ready_means_ready(tmp_path: 
             creates = [client.post("/api/calls", json=call) for _ in range(20)]
             statuses = [response.status_code for response in await asyncio.gather(*creates)]
             assert statuses == [201] * 20
+            assert await _memory_told(client) > 1e9, "the language model's process counts"
         assert "event_loop_late" not in log.read_text()
     finally:
         process.terminate()
         assert await asyncio.wait_for(process.wait(), 30) == 0
+
+
+async def _memory_told(client: httpx.AsyncClient) -> float:
+    """Wait for the first figure of what the engines' processes hold."""
+    async with asyncio.timeout(10):
+        while True:
+            for line in (await client.get("/metrics")).text.splitlines():
+                if line.startswith("antiphon_engine_resident_bytes ") and (told := float(line.split()[1])):
+                    return told
+            await asyncio.sleep(POLL_S)

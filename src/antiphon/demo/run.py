@@ -67,9 +67,16 @@ async def _converse(api: Api, console: Console) -> tuple[Played, dict[str, Any]]
         "call": await api.get_call(call["callId"]),
         "messages": await api.messages(call["callId"]),
         "events": await api.events(call["callId"]),
-        "serverMemoryBytes": await api.metric("process_resident_memory_bytes"),
+        "serverMemoryBytes": await _memory_bytes(api),
     }
     return played, record
+
+
+async def _memory_bytes(api: Api) -> float | None:
+    """Return the memory of the server and of the processes that its engines compute in."""
+    figures = [await api.metric(name) for name in ("process_resident_memory_bytes", "antiphon_engine_resident_bytes")]
+    known = [figure for figure in figures if figure is not None]
+    return sum(known) if known else None
 
 
 def _leave(out: Path, played: Played, judgement: Judgement, record: dict[str, Any]) -> None:

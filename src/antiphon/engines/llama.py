@@ -129,6 +129,11 @@ class LlamaModel:
         """Processor time used outside of this process, seconds."""
         return self._server.processor_s
 
+    @property
+    def resident_bytes(self) -> int:
+        """Memory held outside of this process, bytes."""
+        return self._server.resident_bytes
+
     async def generate(self, prompt: Prompt, audio: Samples | None = None) -> AsyncIterator[Generated]:
         """Stream the reply; ``audio`` is not for this model.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import resource
 import socket
 import subprocess
 import sys
@@ -116,6 +117,18 @@ class LlamaServer:
             return time.clock_gettime((~child.process.pid << 3) | 2)
         except (OSError, AttributeError):
             return 0.0
+
+    @property
+    def resident_bytes(self) -> int:
+        """Memory of the child, model included; 0 where it does not run or the system cannot tell."""
+        child = self._child
+        if child is None:
+            return 0
+        try:
+            pages = int(Path(f"/proc/{child.process.pid}/statm").read_text().split()[1])
+        except (OSError, ValueError, IndexError):
+            return 0
+        return pages * resource.getpagesize()
 
     def close(self) -> None:
         """Free the model; what runs is cut off, and what loads is given up. Safe to call twice."""

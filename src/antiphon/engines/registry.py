@@ -76,6 +76,9 @@ class _ComputesElsewhere(Protocol):
     @property
     def processor_s(self) -> float: ...
 
+    @property
+    def resident_bytes(self) -> int: ...
+
 
 @runtime_checkable
 class _FallsBack(Protocol):
@@ -191,6 +194,11 @@ class Engines:
         """Return a function that tells the processor time, in seconds, of all child processes of the engines."""
         elsewhere = [engine for _name, engine in self._distinct() if isinstance(engine, _ComputesElsewhere)]
         return lambda: sum(engine.processor_s for engine in elsewhere)
+
+    def memory_meter(self) -> Callable[[], int]:
+        """Return a function that tells the memory, in bytes, of all child processes of the engines."""
+        elsewhere = [engine for _name, engine in self._distinct() if isinstance(engine, _ComputesElsewhere)]
+        return lambda: sum(engine.resident_bytes for engine in elsewhere)
 
     async def close(self) -> None:
         """Stop the engines' threads, processes and connections. Safe to call twice."""

@@ -140,7 +140,7 @@ async def until_stopped(
 async def _load_and_watch(parts: Parts, server: Server, loaded: Callable[[], Awaitable[None]]) -> None:
     """Load the models, then measure how late and how busy the event loop is."""
     await _load(parts.engines, parts.readiness, server, loaded)
-    await watch(parts.admission.load, parts.engines.processor_meter())
+    await watch(parts.admission.load, parts.engines.processor_meter(), parts.engines.memory_meter())
 
 
 async def _load(engines: Engines, readiness: Readiness, server: Server, loaded: Callable[[], Awaitable[None]]) -> None:

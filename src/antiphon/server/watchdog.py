@@ -6,14 +6,17 @@ import asyncio
 import os
 import time
 from collections.abc import Callable
+from itertools import count
 
 import structlog
 
-from antiphon.metrics import LOOP_BUSY, LOOP_LATENESS
+from antiphon.metrics import ENGINE_MEMORY, LOOP_BUSY, LOOP_LATENESS
 from antiphon.session.load import Load
 
 PERIOD_S = 0.05
 WORTH_A_WARNING_S = 0.25
+MEMORY_EVERY = 40
+"""Periods between two looks at the memory of child processes."""
 
 _log = structlog.get_logger(__name__)
 
@@ -23,15 +26,20 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-async def watch(load: Load, children_s: Callable[[], float] = lambda: 0.0) -> None:
+async def watch(
+    load: Load, children_s: Callable[[], float] = lambda: 0.0, children_bytes: Callable[[], int] = lambda: 0
+) -> None:
     """Measure until cancelled, and tell ``load``. Begin when the models are loaded: what that takes hurts no call.
 
     ``children_s``: tells the processor time of the engines' child processes, seconds. It falls when one is replaced.
+    ``children_bytes``: tells their memory.
     """
     loop = asyncio.get_running_loop()
     cores = usable_cores()
     thread_s, process_s, worked_s = time.thread_time(), time.process_time() + children_s(), 0.0
-    while True:
+    for period in count():
+        if period % MEMORY_EVERY == 0:
+            ENGINE_MEMORY.set(children_bytes())
         due = loop.time() + PERIOD_S
         await asyncio.sleep(PERIOD_S)
         now = loop.time()
