@@ -133,7 +133,7 @@ async def test_an_interruption_drops_what_is_unplayed(language: str, clone: Path
         printed = await output(*command, QUESTION, folder=clone, ANTIPHON_URL=url, ANTIPHON_API_KEY="key")
     assert printed.splitlines() == ["user said: Wait.", "agent said: Yes."]
     heard_s = np.count_nonzero(sound(clone / "answer.wav")) / 16_000
-    assert 0.3 < heard_s < 2.0
+    assert 0 < heard_s < 2, "some of the 10 s: a busy machine sends frames in bursts, and before it has the sound"
 
 
 @pytest.mark.parametrize(("language", "file"), [("python", "talk.py"), ("js", "talk.mjs")])
