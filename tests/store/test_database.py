@@ -78,14 +78,27 @@ async def test_sqlite_is_set_up_for_live_calls(tmp_path: Path) -> None:
 PRAGMAS = {"journal_mode": "wal", "synchronous": 1, "foreign_keys": 1, "busy_timeout": 5000}
 
 
+async def test_a_wrong_database_or_user_of_postgresql_is_named(postgres_server: str) -> None:
+    with pytest.raises(StoreError, match=r'/no_such, see database_url: database "no_such" does not exist'):
+        await Database.open(f"{postgres_server}/no_such")
+    nobody = postgres_server.replace("postgres@", "nobody:secret@")
+    with pytest.raises(StoreError, match=r'nobody:\*\*\*@.*: role "nobody" does not exist') as caught:
+        await Database.open(f"{nobody}/postgres")
+    assert "secret" not in str(caught.value)
+
+
 async def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(DataFolderError, match=r"cannot write .*/file/x/a\.db: .*; choose another --data-dir$"):
+    with pytest.raises(
+        DataFolderError, match=r"cannot write .*/file/x/a\.db: .*; choose another --data-dir, or database_url$"
+    ):
         await Database.open(f"sqlite:///{tmp_path}/file/x/a.db")
 
 
 async def test_a_folder_that_cannot_be_written_is_named() -> None:
-    with pytest.raises(DataFolderError, match=r"cannot write /proc/antiphon\.db: .*; choose another --data-dir$"):
+    with pytest.raises(
+        DataFolderError, match=r"cannot write /proc/antiphon\.db: .*; choose another --data-dir, or database_url$"
+    ):
         await Database.open("sqlite:////proc/antiphon.db")
 
 
@@ -109,10 +122,14 @@ async def test_tables_of_another_program_are_left_alone(tmp_path: Path) -> None:
     other.close()
 
 
-@pytest.mark.parametrize("url", ["mysql://host/name", "antiphon.db", ""])
+@pytest.mark.parametrize(
+    "url", ["mysql://me:secret@host/name", "antiphon.db", "", "postgresql://me:secret@host:secret/name"]
+)
 async def test_other_urls_are_refused(url: str) -> None:
-    with pytest.raises(StoreError, match="must begin with sqlite:/// or postgresql://"):
+    with pytest.raises(StoreError, match="database_url must begin with sqlite:/// or postgresql://") as caught:
         await Database.open(url)
+    assert "secret" not in str(caught.value)
+    assert ("not with mysql://" in str(caught.value)) == url.startswith("mysql")
 
 
 async def test_memory_is_not_a_place_for_calls() -> None:
@@ -122,7 +139,8 @@ async def test_memory_is_not_a_place_for_calls() -> None:
 
 async def test_an_unreachable_postgresql_is_named_without_its_password() -> None:
     with pytest.raises(StoreError, match=r"cannot open the database at .*127\.0\.0\.1:1/calls") as caught:
-        await Database.open("postgresql://me:secret@127.0.0.1:1/calls")
+        await Database.open("postgresql://me:secret@127.0.0.1:1/calls?password=secret")
+    assert "database_url" in str(caught.value)
     assert "secret" not in str(caught.value)
     assert "\n" not in str(caught.value)
 

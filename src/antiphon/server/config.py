@@ -228,7 +228,9 @@ class Config(EngineSettings):
         "or `~/.cache/antiphon/models`.",
     )
     database_url: SecretStr | None = Field(
-        default=None, description="`postgresql://user:password@host/name`; by default SQLite in `data_dir`."
+        default=None,
+        description="`postgresql://user:password@host/name` (see operations.md for its driver); by default SQLite in "
+        "`data_dir`.",
     )
     api_key: SecretStr | None = Field(
         default=None, description='An API key beside those in the database, for example "${ANTIPHON_KEY}".'

@@ -15,7 +15,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.util import await_only
 
-from antiphon.errors import AntiphonError, DataFolderError, StoreError
+from antiphon.errors import AntiphonError, DataFolderError, SetupError, StoreError
 from antiphon.store.columns import dump_json
 from antiphon.store.failures import one_line, store_error
 from antiphon.store.schema import NewerSchema, upgrade
@@ -72,6 +72,7 @@ class Database:
         Raises:
             DataFolderError: the SQLite file cannot be made or written, is not a database, or is too new.
             StoreError: the same for PostgreSQL, or it cannot be reached, or the URL is of another kind.
+            SetupError: the driver of PostgreSQL is not installed.
 
         """
         parsed = _parse(url)
@@ -165,15 +166,21 @@ def _as_store_errors() -> Any:
 def _parse(url: str) -> URL:
     try:
         parsed = make_url(url)
-        return parsed.set(drivername=DRIVERS[parsed.drivername])
-    except (ArgumentError, KeyError):
-        raise StoreError("the database URL must begin with sqlite:/// or postgresql://") from None
+    except (ArgumentError, ValueError):  # neither quotes the URL, which may hold a password
+        parsed = None
+    if parsed is None or parsed.drivername not in DRIVERS:
+        found = "" if parsed is None else f", not with {parsed.drivername}://"
+        raise StoreError(
+            f"database_url must begin with sqlite:/// or postgresql://{found}; "
+            "the whole is sqlite:////absolute/path.db or postgresql://user:password@host:5432/name"
+        )
+    return parsed.set(drivername=DRIVERS[parsed.drivername])
 
 
 def _make_file(path: Path) -> None:
     """SQLite would say "unable to open database file" for whatever reason; this says which."""
     if path.name in ("", ":memory:"):
-        raise DataFolderError("the SQLite database must be a file: sqlite:////absolute/path.db")
+        raise DataFolderError("the SQLite database of database_url must be a file: sqlite:////absolute/path.db")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Conversations are nobody else's business.
@@ -184,7 +191,7 @@ def _make_file(path: Path) -> None:
             raise PermissionError(13, os.strerror(13))
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise DataFolderError(f"cannot write {path}: {reason}; choose another --data-dir") from None
+        raise DataFolderError(f"cannot write {path}: {reason}; choose another --data-dir, or database_url") from None
 
 
 def _sqlite_engine(url: URL) -> AsyncEngine:
@@ -231,6 +238,14 @@ def _lower(value: Any) -> Any:
 
 
 def _postgres_engine(url: URL) -> AsyncEngine:
+    try:
+        import asyncpg  # noqa: F401
+    except ImportError as error:
+        missing = "is not installed" if isinstance(error, ModuleNotFoundError) else f"cannot be loaded ({error})"
+        raise SetupError(
+            f"database_url names PostgreSQL, whose driver asyncpg {missing}; "
+            'run `pip install "antiphon[postgresql]"` in Antiphon\'s environment'
+        ) from None
     return create_async_engine(
         url,
         json_serializer=dump_json,
@@ -254,7 +269,8 @@ def _opening_error(error: BaseException, url: URL) -> BaseException:
                 f"{url.database} was made by a newer version of Antiphon (schema {error}); upgrade Antiphon"
             )
         return DataFolderError(f"cannot open {url.database}: {one_line(error)}; choose another --data-dir")
-    where = url.render_as_string(hide_password=True)
+    # Not the query: it may hold secrets. Nor the driver, which nobody wrote.
+    where = url.set(drivername="postgresql", query={}).render_as_string(hide_password=True)
     if isinstance(error, NewerSchema):
         return StoreError(f"{where} was made by a newer version of Antiphon (schema {error}); upgrade Antiphon")
-    return StoreError(f"cannot open the database at {where}: {one_line(error)}")
+    return StoreError(f"cannot open the database at {where}, see database_url: {one_line(error)}")
