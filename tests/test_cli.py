@@ -307,6 +307,15 @@ async def test_an_unknown_voice(real_server: RealServer) -> None:
 
 
 @pytest.mark.server
+@pytest.mark.models
+async def test_a_language_that_there_is_not(embedded_server: RealServer) -> None:
+    where = ("--server", embedded_server.url, "--key", embedded_server.key)
+    complains(
+        await antiphon("call", "--wav", QUESTION, "--language", "klingon", *where), "400", "languageHint", "klingon"
+    )
+
+
+@pytest.mark.server
 async def test_a_call_from_a_file_is_printed_and_kept(real_server: RealServer, tmp_path: Path) -> None:
     ran = await antiphon(
         *("call", "--wav", QUESTION, "--out", tmp_path / "out", "--server", real_server.url),
