@@ -28,6 +28,10 @@ PATIENT = "limits = { max_loop_share = 1.0, max_lateness_ms = 60000.0 }"
 """A machine that runs tests is late for reasons of its own; who tests admission leaves this away."""
 
 
+AT_ONCE = "shutdown = { drain_s = 0 }"
+"""Nobody waits for the calls that a test leaves behind."""
+
+
 @dataclass(frozen=True, slots=True)
 class RealServer:
     """A server in another process: its address, a good key, its data folder and what it wrote."""
@@ -41,7 +45,8 @@ class RealServer:
 @asynccontextmanager
 async def running_server(folder: Path, config: str) -> AsyncIterator[RealServer]:
     file, data, log = folder / "antiphon.toml", folder / "data", folder / "server.log"
-    file.write_text(config if "limits" in config else f"{PATIENT}\n{config}", encoding="utf-8")
+    limits = "" if "limits" in config else f"{PATIENT}\n"
+    file.write_text(f"{AT_ONCE}\n{limits}{config}", encoding="utf-8")
     arguments = ["--config", str(file), "--data-dir", str(data)]
     making = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "antiphon.cli", "keys", "create", "tests", *arguments), stdout=asyncio.subprocess.PIPE

@@ -13,6 +13,7 @@
     │   ├── WrongState          422  not possible in the call's present state
     │   ├── TooManyWaiting      429  too many calls of a key wait for their join: ``retry_after_s``
     │   └── Overloaded          503  try later: ``retry_after_s``
+    │       └── ServerStopping  503  there is no later here
     ├── JoinRefused             the join URL serves nobody (any more); carries a WebSocket close code
     ├── CallEnded               a client's call was closed by the other side; carries the close code
     ├── NoAnswer                a client's call in which the other side did not answer
@@ -126,6 +127,13 @@ class Overloaded(RequestError):
     def __init__(self, detail: str, retry_after_s: int = 5) -> None:
         super().__init__(detail)
         self.retry_after_s = retry_after_s
+
+
+class ServerStopping(Overloaded):
+    """The server is being stopped and takes no new calls."""
+
+    def __init__(self) -> None:
+        super().__init__("the server is stopping")
 
 
 class JoinRefused(AntiphonError):

@@ -46,6 +46,9 @@ replies = ["LONG"]
 """No models, no waiting. The long reply takes 72 s to hear."""
 
 LIMITS = """
+[shutdown]
+drain_s = 0
+
 [turns]
 farewell_patience_s = 3.0
 

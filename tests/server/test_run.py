@@ -24,6 +24,7 @@ from antiphon.server.startup import greeting, prepare_folder
 pytestmark = pytest.mark.server
 
 SCRIPTED = """
+shutdown = { drain_s = 0 }
 [log]
 format = "json"
 [voice_activity]

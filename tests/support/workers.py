@@ -30,6 +30,7 @@ POLL_S = 0.05
 SCRIPTED = """
 limits = {{ max_loop_share = 1.0, max_lateness_ms = 60000.0, max_calls = {max_calls}, max_waiting = {max_waiting} }}
 log = {{ format = "json" }}
+shutdown = {{ drain_s = {drain_s} }}
 api_key = "{key}"
 voice_activity = {{ engine = "scripted" }}
 end_of_turn = {{ engine = "scripted" }}
@@ -123,10 +124,12 @@ async def crew(
     max_calls: int = 200,
     max_waiting: int = 5000,
     database_url: str | None = None,
+    drain_s: float = 0,
 ) -> AsyncIterator[Crew]:
     """A server with scripted engines; the block begins when all its workers are ready."""
     file, data, log = folder / "antiphon.toml", folder / "data", folder / "server.log"
-    config = SCRIPTED.format(key=KEY, reply=reply, max_calls=max_calls, max_waiting=max_waiting)
+    values = {"max_calls": max_calls, "max_waiting": max_waiting, "drain_s": drain_s}
+    config = SCRIPTED.format(key=KEY, reply=reply, **values)
     file.write_text(config + (f'database_url = "{database_url}"\n' if database_url else ""))
     port = free_port()
     arguments = ("--config", str(file), "--data-dir", str(data), "--port", str(port), "--workers", str(workers))

@@ -188,7 +188,9 @@ class Call:
                 self._talk.close(at, EndReason.AGENT_HANGUP)
             case ev.EngineFellBack(stage=stage, engine=engine, fallback=other, reason=reason):
                 self._talk.log(Severity.WARNING, "engine_fallback", reason, stage=stage, engine=engine, fallback=other)
-            case ev.EndRequested(at=at, reason=reason, close_code=code, text=text):
+            case ev.EndRequested(at=at, reason=reason, close_code=code, text=text, note=note):
+                if note is not None and not self._talk.ending:
+                    self._talk.emit(note)
                 self._talk.end(at, End(reason, code, text))
             case _:
                 self._dispatch_reply(event)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from antiphon.call.ends import EndReason
-from antiphon.call.messages import Modality
+from antiphon.call.messages import CallEvent, Modality
 from antiphon.call.prompt import ToolRequest
 from antiphon.call.tools import MAIN_THREAD, SpawnThread, ToolOutcome
 from antiphon.call.tools import Urgency as Urgency
@@ -274,12 +274,16 @@ class HangUpReceived:
 
 @dataclass(frozen=True, slots=True)
 class EndRequested:
-    """Something outside the conversation ends the call: the client left, the server stops, media broke."""
+    """Something outside the conversation ends the call: the client left, the server stops, media broke.
+
+    ``note`` is put on record where it is this that ends the call.
+    """
 
     at: float
     reason: EndReason
     close_code: int
     text: str
+    note: CallEvent | None = None
 
 
 Event: TypeAlias = (

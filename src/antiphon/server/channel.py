@@ -62,7 +62,9 @@ class Bury:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """To a worker: end all calls, and then yourself."""
+    """To a worker: the whole server stops. Take no new calls, and end with the live ones; or end those ``at_once``."""
+
+    at_once: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,6 +108,18 @@ class Tools(Settings):
     )
 
 
+class Shutdown(Settings):
+    """How the server stops, on SIGTERM or Ctrl-C."""
+
+    drain_s: float = Field(
+        default=300.0,
+        ge=0,
+        le=86_400,
+        description="How long live calls go on before they are closed (1012), seconds; 0 closes them at once. No new "
+        "calls are taken meanwhile, and the end of the last call ends the wait.",
+    )
+
+
 class Log(Settings):
     """What the server writes to standard error. Never what a caller or an agent said."""
 
@@ -236,6 +248,7 @@ class Config(EngineSettings):
         default=None, description='An API key beside those in the database, for example "${ANTIPHON_KEY}".'
     )
     limits: Limits = Field(default=Limits(), description="What one server takes on.")
+    shutdown: Shutdown = Field(default=Shutdown(), description="How the server stops, on SIGTERM or Ctrl-C.")
     log: Log = Field(default=Log(), description="What the server writes to standard error.")
     tools: Tools = Field(default=Tools(), description="Where HTTP tools and data connections may reach.")
     turns: Turns = Field(default=Turns(), description="How the server takes turns.")

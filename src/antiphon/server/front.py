@@ -14,6 +14,7 @@ import shutil
 import signal
 import socket
 import sys
+from typing import Any
 
 import structlog
 from prometheus_client.multiprocess import mark_process_dead
@@ -39,8 +40,10 @@ from antiphon.server.channel import (
 )
 from antiphon.server.config import Config, with_environment
 from antiphon.server.crew import SILENT_S, Worker
+from antiphon.server.signals import Signals
 from antiphon.server.sockets import address, listen
 from antiphon.server.startup import data_folder, greeting, say
+from antiphon.server.stopping import waiting_line
 
 FOLDER = "workers"
 FIRST_PAUSE_S = 0.5
@@ -51,7 +54,9 @@ GOOD_LIFE_S = 60.0
 MOST_FAILED_STARTS = 5
 """In a row, before any worker was ever ready, after which the server gives up."""
 
-STOP_PATIENCE_S = 20.0
+STOP_PATIENCE_S = 40.0
+"""For a worker to end once its calls are to end: calls 15 s, connections 5 s, engines 12 s, and some spare."""
+
 BROADCAST_EVERY_S = 0.1
 ACCEPT_AGAIN_S = 0.05
 ACCEPTED_AT_ONCE = 64
@@ -65,7 +70,8 @@ def serve(config: Config) -> None:
     with contextlib.closing(listen(config.host, config.port)) as sock, data_folder(config) as locks:
         if (line := memory_warning(config)) is not None:
             _log.warning(line)
-        asyncio.run(Front(config, sock, locks).run())
+        with Signals() as signals:
+            asyncio.run(Front(config, sock, locks).run(signals))
 
 
 def memory_warning(config: Config) -> str | None:
@@ -99,16 +105,17 @@ class Front:
         self._opened = asyncio.Event()
         """The first worker serves: what a former server left is in order."""
         self._ending = asyncio.Event()
+        self._at_once = asyncio.Event()
+        """Live calls are to go on no longer."""
         self._failure: str | None = None
         self._accepting = False
         self._telling: asyncio.TimerHandle | None = None
 
-    async def run(self) -> None:
-        """Serve until a signal. Raises :class:`SetupError` where no worker can."""
+    async def run(self, signals: Signals) -> None:
+        """Serve until a signal, and until live calls have ended. Raises :class:`SetupError` where no worker can."""
         self._make_folder()
-        loop = asyncio.get_running_loop()
-        for signum in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(signum, self._signalled)
+        signals.on_kill = self._kill_all
+        signals.tell(self._signalled)
         tending = [asyncio.create_task(self._tend(place)) for place in range(self._config.workers)]
         try:
             await self._ending.wait()
@@ -135,14 +142,16 @@ class Front:
     async def _tend(self, place: int) -> None:
         """Keep a worker running, one after the other."""
         if place:
-            await self._opened.wait()
+            await self._either(self._opened)
         loop = asyncio.get_running_loop()
         pause_s = FIRST_PAUSE_S
         while not self._ending.is_set():
             born = loop.time()
             worker = await self._start()
+            if self._ending.is_set():
+                self._bid_stop(worker)
             code = await worker.process.wait()
-            self._gone(worker)
+            self._gone(worker, code)
             if self._ending.is_set():
                 return
             _log.error("worker_gone", worker=worker.number, exit_code=code)
@@ -153,8 +162,16 @@ class Front:
                     return
             if loop.time() - born >= GOOD_LIFE_S:
                 pause_s = FIRST_PAUSE_S
-            await asyncio.sleep(pause_s)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    async def _either(self, event: asyncio.Event) -> None:
+        """Wait for ``event``, or for the end."""
+        waits = [asyncio.ensure_future(one.wait()) for one in (event, self._ending)]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
 
     async def _start(self) -> Worker:
         self._started += 1
@@ -210,14 +227,14 @@ class Front:
         """It is dying; its process is waited for elsewhere."""
         worker.serving = False
 
-    def _gone(self, worker: Worker) -> None:
+    def _gone(self, worker: Worker, code: int) -> None:
         worker.channel.drain()  # its last words
         worker.channel.close()
         worker.serving = False
         del self._workers[worker.number]
         mark_process_dead(worker.process.pid, str(self._folder / METRICS))  # type: ignore[no-untyped-call]
         self._tell_soon()
-        if not self._ending.is_set():
+        if code or not self._ending.is_set():  # else it has ended its calls itself
             self._graves[worker.number] = None
             self._dig()
 
@@ -251,7 +268,7 @@ class Front:
     # Connections
 
     def _accept_again(self) -> None:
-        if not self._accepting and not self._ending.is_set():
+        if not self._accepting and self._listener.fileno() != -1:
             self._accepting = True
             asyncio.get_running_loop().add_reader(self._listener.fileno(), self._accept)
 
@@ -288,47 +305,54 @@ class Front:
 
     # The end
 
-    def _signalled(self) -> None:
-        if not self._ending.is_set():
+    def _signalled(self, number: int) -> None:
+        if number == 1:
+            live = sum(worker.report.reading.live for worker in self._workers.values() if worker.report is not None)
+            if live and self._config.shutdown.drain_s:
+                _log.warning(waiting_line(live, self._config.shutdown.drain_s))
             self._ending.set()
-        else:
-            for worker in self._workers.values():
+            return
+        self._at_once.set()
+        for worker in self._workers.values():
+            self._bid_stop(worker)
+            if worker.silent:  # it does not read what it is bidden
                 _kill(worker, signal.SIGKILL)
+
+    def _kill_all(self) -> None:
+        for worker in self._workers.values():
+            _kill(worker, signal.SIGKILL)
 
     def _fail(self, line: str) -> None:
         if not self._ending.is_set():
             self._failure = line
+            self._at_once.set()
             self._ending.set()
 
+    def _bid_stop(self, worker: Worker) -> None:
+        if worker.serving:
+            worker.channel.send(Stop(self._at_once.is_set()))
+        else:  # it has no calls, and may read nothing for a while yet
+            _kill(worker, signal.SIGTERM)
+
     async def _stop(self, tending: list[asyncio.Task[None]]) -> None:
-        """Let every worker end its calls and itself."""
+        """Let every worker end with its calls. Connections are handed on until then: live calls are asked about."""
         self._ending.set()
-        loop = asyncio.get_running_loop()
-        loop.remove_reader(self._listener.fileno())
+        for worker in self._workers.values():
+            self._bid_stop(worker)
+        gone: asyncio.Future[Any] = asyncio.ensure_future(asyncio.wait(tending))
+        hurried: asyncio.Future[Any] = asyncio.ensure_future(self._at_once.wait())
+        patience_s = self._config.shutdown.drain_s + STOP_PATIENCE_S
+        await asyncio.wait([gone, hurried], timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([gone], timeout=STOP_PATIENCE_S if hurried.done() else 0)
+        hurried.cancel()
+        for worker in self._workers.values():
+            _log.error("worker_does_not_stop", worker=worker.number)
+            _kill(worker, signal.SIGKILL)
+        await gone
+        asyncio.get_running_loop().remove_reader(self._listener.fileno())
         self._listener.close()
         if self._telling is not None:
             self._telling.cancel()
-        for task in tending:
-            task.cancel()
-        await asyncio.wait(tending)
-        for worker in self._workers.values():
-            if worker.serving:
-                worker.channel.send(Stop())
-            else:  # it has no calls, and may read nothing for a while yet
-                _kill(worker, signal.SIGTERM)
-        async with asyncio.TaskGroup() as waiting:
-            for worker in list(self._workers.values()):
-                waiting.create_task(_ended(worker))
-
-
-async def _ended(worker: Worker) -> None:
-    try:
-        async with asyncio.timeout(STOP_PATIENCE_S):
-            await worker.process.wait()
-    except TimeoutError:
-        _log.error("worker_does_not_stop", worker=worker.number)
-        _kill(worker, signal.SIGKILL)
-        await worker.process.wait()
 
 
 def _kill(worker: Worker, signum: signal.Signals) -> None:

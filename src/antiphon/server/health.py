@@ -21,7 +21,9 @@ async def alive() -> dict[str, str]:
 
 @router.get("/readyz")
 async def ready(serving: Serving) -> Response:
-    """200 once models are loaded and warm; 503 before, with what is missing."""
+    """200 once models are loaded and warm; 503 before, with what is missing, and while the server stops."""
+    if serving.readiness.stopping:
+        return JSONResponse({"status": "stopping", "missing": []}, 503, headers={"Retry-After": "5"})
     missing = serving.readiness.missing
     if missing:
         return JSONResponse({"status": "starting", "missing": missing}, 503, headers={"Retry-After": "1"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from antiphon.engines.registry import Engines
-from antiphon.errors import Overloaded
+from antiphon.errors import Overloaded, ServerStopping
 from antiphon.server.auth import Keyring
 from antiphon.server.config import Config
 from antiphon.server.neighbours import Neighbours
@@ -15,17 +15,23 @@ from antiphon.store.repositories import Repositories
 
 @dataclass(slots=True)
 class Readiness:
-    """Whether the engines are loaded and warm. ``missing`` says what is not."""
+    """Whether the engines are loaded and warm. ``missing`` says what is not.
+
+    ``stopping``: no new calls are taken, for good.
+    """
 
     missing: list[str] = field(default_factory=list)
+    stopping: bool = False
 
     @property
     def ready(self) -> bool:
         """Whether calls can be served."""
-        return not self.missing
+        return not self.missing and not self.stopping
 
     def require(self) -> None:
         """Raise ``Overloaded`` where calls cannot be served yet."""
+        if self.stopping:
+            raise ServerStopping
         if self.missing:
             raise Overloaded(f"the server is not ready; it waits for: {', '.join(self.missing)}")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass
@@ -26,8 +25,10 @@ from antiphon.server.auth import Keyring
 from antiphon.server.config import Config
 from antiphon.server.logs import where
 from antiphon.server.ports import Readiness
+from antiphon.server.signals import Signals
 from antiphon.server.sockets import CallSocket, address, listen
 from antiphon.server.startup import data_folder, greeting, say
+from antiphon.server.stopping import Stopping
 from antiphon.server.watchdog import usable_cores, watch
 from antiphon.session.data_connections import DataConnections
 from antiphon.session.load import ADMITTED_PER_CORE, Admission, Load, LoadLimits
@@ -53,18 +54,27 @@ class Parts:
     keys: Keyring
     readiness: Readiness
 
+    def stopping(self, server: Server, *, alone: bool = True) -> Stopping:
+        """What stops this process, and ``server`` last. See :class:`Stopping` for ``alone``."""
+        drain_s = self.config.shutdown.drain_s
+        return Stopping(self.switchboard, self.readiness, drain_s, server.exit, alone=alone)
+
 
 def serve(config: Config) -> None:
-    """Serve in this process until SIGINT or SIGTERM. Raises :class:`SetupError`, one plain line with the way out."""
+    """Serve in this process until SIGINT or SIGTERM, and until live calls have ended.
+
+    Raises :class:`SetupError`, one plain line with the way out.
+    """
     logs.configure(config.log)
     with contextlib.closing(listen(config.host, config.port)) as sock, data_folder(config):
         try:
-            uvloop.run(_serve(config, sock))
+            with Signals() as signals:
+                uvloop.run(_serve(config, sock, signals))
         except StoreError as error:
             raise SetupError(str(error)) from None
 
 
-async def _serve(config: Config, sock: socket.socket) -> None:
+async def _serve(config: Config, sock: socket.socket, signals: Signals) -> None:
     async with built(config) as parts:
 
         async def greet() -> None:
@@ -75,7 +85,7 @@ async def _serve(config: Config, sock: socket.socket) -> None:
         )
         server = Server(app, config, parts.switchboard, parts.readiness)
         _log.info("listening", url=address(sock, config.host))
-        await until_stopped(server, parts, [sock], greet)
+        await until_stopped(server, parts, parts.stopping(server), signals, [sock], greet)
 
 
 @contextlib.asynccontextmanager
@@ -114,6 +124,8 @@ async def built(config: Config, worker: int | None = None, *, first: bool = True
 async def until_stopped(
     server: Server,
     parts: Parts,
+    stopping: Stopping,
+    signals: Signals,
     sockets: list[socket.socket],
     loaded: Callable[[], Awaitable[None]],
     *beside: Coroutine[Any, Any, None],
@@ -122,9 +134,7 @@ async def until_stopped(
 
     ``loaded`` is awaited once, when the models are loaded and before the server is ready.
     """
-    loop = asyncio.get_running_loop()
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(signum, server.handle_exit, signum, None)
+    signals.tell(stopping.signalled)
     loading = asyncio.create_task(_load_and_watch(parts, server, loaded))
     tasks = [loading, *(asyncio.create_task(work) for work in beside)]
     try:
@@ -135,6 +145,7 @@ async def until_stopped(
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
+        await stopping.finish()
 
 
 async def _load_and_watch(parts: Parts, server: Server, loaded: Callable[[], Awaitable[None]]) -> None:
@@ -207,9 +218,13 @@ class Server(uvicorn.Server):
         """Leave signals alone: uvicorn raises them again when done, and that would kill us before we are."""
         yield
 
+    def exit(self) -> None:
+        """Have ``serve`` return, soon."""
+        self.should_exit = True
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End live calls, then connections."""
-        self._readiness.missing[:] = ["nothing: the server is stopping"]
+        self._readiness.stopping = True
         await self._switchboard.stop()
         await super().shutdown(sockets)
 

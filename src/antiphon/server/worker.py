@@ -41,6 +41,8 @@ from antiphon.server.channel import (
 )
 from antiphon.server.neighbours import FromNeighbour, Neighbours
 from antiphon.server.run import Parts, Server, built, until_stopped, uvicorn_config
+from antiphon.server.signals import Signals
+from antiphon.server.stopping import Stopping
 
 REPORT_EVERY_S = 0.25
 LOOK_EVERY_S = 0.05
@@ -63,7 +65,8 @@ def main() -> None:
     worker = Worker(orders, sock)
     status = 0
     try:
-        uvloop.run(worker.run())
+        with Signals() as signals:
+            uvloop.run(worker.run(signals))
     except (SetupError, StoreError) as error:
         worker.channel.send(Failed(" ".join(str(error).split())))
         status = 2
@@ -81,10 +84,11 @@ class Worker:
         self._orders = orders
         self._parts: Parts | None = None
         self._server: WorkerServer | None = None
+        self._stopping: Stopping | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self.channel = Channel(sock, self._told, self._stop)
+        self.channel = Channel(sock, self._told, lambda: self._stop(at_once=True))
 
-    async def run(self) -> None:
+    async def run(self, signals: Signals) -> None:
         """Serve. Raises :class:`SetupError` and :class:`StoreError`."""
         orders, config = self._orders, self._orders.config
         async with built(config, orders.number, first=orders.first) as parts:
@@ -104,7 +108,9 @@ class Worker:
             invitations.on_used = lambda call_id: self._tell(Joined(call_id))
             invitations.on_deleted = lambda call_id: self._tell(Deleted(call_id))
             with contextlib.closing(neighbours):
-                await until_stopped(self._server, parts, [], self._loaded, self._report(parts))
+                self._stopping = parts.stopping(self._server, alone=False)
+                beside = self._report(parts)
+                await until_stopped(self._server, parts, self._stopping, signals, [], self._loaded, beside)
 
     def _tell(self, message: Joined | Deleted | Buried) -> None:
         self.channel.send(message)
@@ -123,13 +129,15 @@ class Worker:
                 self._parts.switchboard.invitations.forget(call_id)
             case Bury(worker):
                 self._spawn(self._bury(self._parts, worker))
-            case Stop():
-                self._stop()
+            case Stop(at_once):
+                self._stop(at_once=at_once)
 
-    def _stop(self) -> None:
-        """Also when the front is gone: nobody would bring us connections any more."""
-        if self._server is not None:
-            self._server.should_exit = True
+    def _stop(self, *, at_once: bool) -> None:
+        """Stop with the whole server: at once where the front is gone, and nobody brings us connections any more."""
+        if self._stopping is not None:
+            self._stopping.begin(everywhere=True)
+            if at_once:
+                self._stopping.close_calls()
 
     async def _loaded(self) -> None:
         if self._orders.makes_key:

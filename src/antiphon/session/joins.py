@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from antiphon import metrics
 from antiphon.call.ends import EndReason
 from antiphon.call.messages import Severity
-from antiphon.errors import InvalidRequest, JoinRefused, Overloaded, StoreError
+from antiphon.errors import InvalidRequest, JoinRefused, Overloaded, ServerStopping, StoreError
 from antiphon.session.call_log import log_joined
 from antiphon.session.endings import Endings, told
 from antiphon.session.invitations import Invitations, hash_token
@@ -75,7 +75,7 @@ class Joins:
             try:
                 check_place()
             except Overloaded as error:
-                raise _refused(1013, error.detail) from None
+                raise _refused(1012 if isinstance(error, ServerStopping) else 1013, error.detail) from None
             if call_id in self.under_way or not self._invitations.is_token(call_id, token):
                 return await self._claim(call_id, token, client_version)
             # The place is taken from here on: many who come at once would all find the last one free.
@@ -89,6 +89,11 @@ class Joins:
             with contextlib.suppress(StoreError):
                 await self._note(call_id, refusal)
             raise
+
+    @property
+    def any(self) -> bool:
+        """Whether a join is under way."""
+        return bool(self.under_way or self.early)
 
     def hand_over(self, ticket: JoinTicket) -> list[Incoming]:
         """The call is served from now on. Returns the messages that came for it before."""

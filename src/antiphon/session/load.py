@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from antiphon.errors import Overloaded, TooManyWaiting
+from antiphon.errors import Overloaded, ServerStopping, TooManyWaiting
 
 BUSY_SPAN_S = 3.0
 """The work of about so long is averaged."""
@@ -229,7 +229,7 @@ class Admission:
     def _check_place(self, live: int) -> int:
         """Return the live calls of the whole server. Raises :class:`Overloaded` where there may be no more."""
         if self.closed:
-            raise Overloaded("the server is stopping")
+            raise ServerStopping
         total = live + sum(peer.live for peer in self.peers)
         if total >= self._most:
             raise Overloaded(f"all {self._most} places for calls are taken (limits.max_calls)")

@@ -129,9 +129,9 @@ class Session:
         """A data message that came another way than through the medium, maybe before the call has begun."""
         self._when_begun(lambda intake: intake.take(message, self._outlet.client))
 
-    def end(self, reason: EndReason, close_code: int, text: str) -> None:
-        """End the call from outside."""
-        self._when_begun(lambda _: self._feed(ev.EndRequested(self._now(), reason, close_code, text)))
+    def end(self, reason: EndReason, close_code: int, text: str, note: CallEvent | None = None) -> None:
+        """End the call from outside. ``note``: what its events say then."""
+        self._when_begun(lambda _: self._feed(ev.EndRequested(self._now(), reason, close_code, text, note)))
 
     def _begin(self, tasks: asyncio.TaskGroup) -> Intake:
         self._tasks = tasks

@@ -21,7 +21,7 @@ from antiphon.errors import NotFound, StoreError, WrongState
 from antiphon.media.gathering import Gathering
 from antiphon.media.protocol import Medium
 from antiphon.session.assembly import engines_of, settings_of
-from antiphon.session.call_log import log_abandoned, log_created
+from antiphon.session.call_log import log_abandoned, log_created, log_ended
 from antiphon.session.chronicle import LedgerChronicle, event_records, initial_messages
 from antiphon.session.data_connections import DataConnections
 from antiphon.session.endings import Endings, told
@@ -29,6 +29,7 @@ from antiphon.session.invitations import NO_KEY, Invitations, hash_token, read_s
 from antiphon.session.joins import Joins, JoinTicket
 from antiphon.session.load import Admission
 from antiphon.session.pacer import Pacer
+from antiphon.session.serving import Serving, stop
 from antiphon.session.session import Session
 from antiphon.session.spool import Spool
 from antiphon.session.stages import StageMaker
@@ -46,7 +47,6 @@ from antiphon.wire.offered import check_offered
 from antiphon.wire.outgoing import WEBSOCKET_DEFAULTS
 
 SETTLE_PATIENCE_S = 1.0
-SHUTDOWN_PATIENCE_S = 5.0
 
 _log = structlog.get_logger(__name__)
 
@@ -89,8 +89,7 @@ class Switchboard:
         self._endings = Endings(repositories.calls, ledger, self._spool)
         self._joins = Joins(repositories, self.invitations, self._toolbox, self._endings)
         self._closing = False
-        self._empty = asyncio.Event()
-        self._empty.set()
+        self._serving = Serving(self._joins)
 
     @property
     def http(self) -> HttpCaller:
@@ -121,24 +120,35 @@ class Switchboard:
         for call in await self._repositories.calls.adopt(worker, _now()):
             self.invitations.expect(call)
 
+    def refuse(self) -> None:
+        """Take no new calls and no joins from now on; live calls go on."""
+        self._admission.closed = True
+
+    async def drained(self) -> None:
+        """Return when no call is joined or served any more, and the ends of all are on record."""
+        await self._serving.over()
+
+    async def end_waiting(self) -> None:
+        """End on record the calls of this process that wait for their join."""
+        for call in await self._repositories.calls.end_waiting(_now()):
+            self.invitations.forget(call.call_id)
+            reason = call.end_reason or EndReason.SYSTEM_ERROR
+            metrics.CALLS_ENDED.labels(reason.value).inc()
+            log_ended(call.call_id, reason, None, _now())
+
     async def stop(self) -> None:
         """End all live calls and wait for their records to be whole."""
         self._closing = self._admission.closed = True
         for session in list(self._sessions.values()):
-            self._stop(session)
+            stop(session)
         self.invitations.close()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._empty.wait(), SHUTDOWN_PATIENCE_S)
+        await self._serving.end()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self.gathering.close()
         await self._http.aclose()
         await self._data_connections.aclose()
-
-    @staticmethod
-    def _stop(session: Session) -> None:
-        session.end(EndReason.SYSTEM_ERROR, 1012, "the server is stopping")
 
     # Making calls
 
@@ -225,6 +235,10 @@ class Switchboard:
 
     async def serve(self, ticket: JoinTicket, medium: Medium) -> None:
         """Serve a joined call to its end, and put its end on record."""
+        with self._serving.call():
+            await self._serve(ticket, medium)
+
+    async def _serve(self, ticket: JoinTicket, medium: Medium) -> None:
         call = ticket.call
         early = self._joins.hand_over(ticket)
         metrics.LIVE_CALLS.inc()
@@ -235,9 +249,8 @@ class Switchboard:
             self._sessions[call.call_id] = session
             for message in early:
                 session.receive(message)
-            self._empty.clear()
             if self._closing:
-                self._stop(session)
+                stop(session)
             reason = (await session.run()).reason
         except Exception as error:
             self._endings.note_failure(call, "call_failed", f"The server could not serve the call: {told(error)}.")
@@ -248,8 +261,6 @@ class Switchboard:
             self._sessions.pop(call.call_id, None)
             await self._voices.release(call.call_id)
             await self._endings.end(call.call_id, reason, call.joined)
-            if not self._sessions:
-                self._empty.set()
 
     def _session(self, ticket: JoinTicket, medium: Medium) -> Session:
         call, request = ticket.call, ticket.request

@@ -22,7 +22,7 @@ from antiphon.store.records import (
     Page,
     StageRecord,
 )
-from antiphon.store.recovery import end_abandoned
+from antiphon.store.recovery import end_abandoned, end_waiting
 from antiphon.store.rows import call_record, call_row, changed, label_rows
 from antiphon.store.tables import CallLabelRow, CallRow, StageRow
 
@@ -166,6 +166,10 @@ class CallRepository:
     async def end_abandoned(self, now: datetime) -> tuple[CallRecord, ...]:
         """At start-up: end what a former process of this server left behind (see ``recovery.py``)."""
         return await end_abandoned(self._database, now)
+
+    async def end_waiting(self, now: datetime) -> tuple[CallRecord, ...]:
+        """When the server stops: end what this process made and nobody has joined (see ``recovery.py``)."""
+        return await end_waiting(self._database, now)
 
     async def end_calls_of(self, worker: int, now: datetime) -> tuple[CallRecord, ...]:
         """End what a worker that is gone was serving (see ``recovery.py``). What waits for its join stays."""

@@ -20,6 +20,9 @@ from antiphon.call.messages import Modality, Severity
 
 Json = dict[str, Any]
 
+SERVER_STOPPED = "server_stopped"
+"""Type of the event in each call that ends because its server does."""
+
 
 def new_id() -> str:
     """A fresh random UUID, in the form all ids of the store have."""

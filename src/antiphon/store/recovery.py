@@ -11,11 +11,9 @@ from antiphon.call.ends import EndReason
 from antiphon.call.messages import Severity
 from antiphon.store.database import WORKER_MARK, Database
 from antiphon.store.puts import put_events
-from antiphon.store.records import CallRecord, EventRecord
+from antiphon.store.records import SERVER_STOPPED, CallRecord, EventRecord
 from antiphon.store.rows import call_record, call_row
 from antiphon.store.tables import CallRow, EventRow, MessageRow
-
-EVENT_TYPE = "server_stopped"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +35,25 @@ async def end_abandoned(database: Database, now: datetime, worker: int | None = 
         StoreError: the database failed; no call is ended then.
 
     """
-    mine = (_former(database) if worker is None else _gone(database, worker, now), CallRow.ended.is_(None))
+    text = "The server stopped before the call ended; it was ended when the server started again."
+    return await _end(database, now, _former(database) if worker is None else _gone(database, worker, now), text)
+
+
+async def end_waiting(database: Database, now: datetime) -> tuple[CallRecord, ...]:
+    """End every call of this process that waits for its join, and return them as they are now.
+
+    They end ``system_error``, now. An event in each call says so.
+
+    Raises:
+        StoreError: the database failed; no call is ended then.
+
+    """
+    mine = (CallRow.server_id == database.server_id) & CallRow.claimed.is_(None)
+    return await _end(database, now, mine, "The server stopped before anybody joined the call.")
+
+
+async def _end(database: Database, now: datetime, which: ColumnElement[bool], text: str) -> tuple[CallRecord, ...]:
+    mine = (which, CallRow.ended.is_(None))
     message_s = select(func.max(MessageRow.wall_end_s)).where(MessageRow.call_id == CallRow.call_id)
     event_s = select(func.max(EventRow.wall_s)).where(EventRow.call_id == CallRow.call_id)
     query = select(
@@ -53,7 +69,7 @@ async def end_abandoned(database: Database, now: datetime, worker: int | None = 
             statement = update(CallRow).where(CallRow.call_id == call.call_id, *mine).values(**values)
             await connection.execute(statement)
             ended.append(call)
-        await put_events(connection, [_event(call) for call in ended])
+        await put_events(connection, [_event(call, text) for call in ended])
     return tuple(ended)
 
 
@@ -78,14 +94,13 @@ def _ended(left: _LeftBehind, now: datetime) -> CallRecord:
     return replace(call, ended=now, end_reason=EndReason.SYSTEM_ERROR)
 
 
-def _event(call: CallRecord) -> EventRecord:
+def _event(call: CallRecord, text: str) -> EventRecord:
     last_s = (call.ended - call.joined).total_seconds() if call.ended and call.joined else 0.0
-    text = "The server stopped before the call ended; it was ended when the server started again."
     return EventRecord(
         call_id=call.call_id,
         stage_id=call.current_stage_id,
         severity=Severity.INFO if call.end_reason is EndReason.UNJOINED else Severity.ERROR,
-        type=EVENT_TYPE,
+        type=SERVER_STOPPED,
         text=text,
         audio_s=last_s,
         wall_s=last_s,
