@@ -12,7 +12,6 @@ from antiphon.call.settings import EndBehavior
 from antiphon.call.tools import ToolOutcome
 
 APOLOGY = "Sorry, I'm having some trouble right now. Could you say that again?"
-GREETING_NUDGE = "(The call has just begun. Greet me in one short sentence.)"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from antiphon.call.actions import End
-from antiphon.call.agenda import APOLOGY, GREETING_NUDGE, Line
+from antiphon.call.agenda import APOLOGY, Line
 from antiphon.call.ends import EndReason
+from antiphon.call.greeting import greeting_nudge
 from antiphon.call.messages import Severity, StateChanged
 from antiphon.call.reply import Origin, Timings
 from antiphon.call.settings import EndBehavior, Greeting
@@ -163,7 +164,7 @@ class Conversation(Turns):
         else:
             nudge = greeting.prompt
             if nudge is None and self.settings.greeting_prompt and not self.history.ends_with_user():
-                nudge = GREETING_NUDGE
+                nudge = greeting_nudge(self.stage.system_prompt)
             reply = self.floor.answer(at, self.prompt(nudge), Timings(committed=at))
         reply.greeting, reply.interruptible = True, not greeting.uninterruptible
 
