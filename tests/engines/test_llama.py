@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from antiphon.call.greeting import greeting_nudge
 from antiphon.call.prompt import ChatMessage, Prompt, ToolRequest, ToolSpec
 from antiphon.engines import weights
 from antiphon.engines.llama import LlamaModel
@@ -71,6 +72,22 @@ async def begun(model: LlamaModel, conversation: str, task: asyncio.Future[Any])
     """Wait until something is computed for ``conversation``."""
     while not any(run.prompt.conversation == conversation for run in set(model._runs)):
         await asyncio.wait([task], timeout=0.01)
+
+
+async def test_greetings_are_made_in_the_role_of_the_prompt(model: LlamaModel) -> None:
+    """To a wish for a greeting alone it answered each of these with "Hello! How can I assist you today?"."""
+    roles = {
+        "You are Dr. Donut, the drive-through voice of a donut shop. Take orders.": "donut",
+        "You are the receptionist of Maple Street Dental. You book appointments.": "maple|dental",
+        "You are Lena, a customer service agent of Northwind Bank. Be brief and polite.": "northwind|lena",
+    }
+    in_role = []
+    for role, heard in roles.items():
+        prompt = Prompt(f"greeting-{heard}", role, (ChatMessage("user", greeting_nudge(role)),))
+        text, _ = await answer(model, prompt)
+        if re.search(heard, text, re.IGNORECASE):
+            in_role.append(text)
+    assert len(in_role) >= 2, in_role
 
 
 async def test_a_conversation_of_three_turns_reads_only_what_is_new(model: LlamaModel) -> None:
