@@ -198,6 +198,29 @@ async def test_a_prompt_that_can_never_fit_is_refused(model: LlamaModel) -> None
     assert not error.value.retryable
 
 
+async def test_a_prompt_is_counted_as_the_model_reads_it(model: LlamaModel) -> None:
+    for prompt in (
+        ask("count", "Hello?", "Yes?", "Are you open?", system=SYSTEM * 4),
+        replace(ask("count-tools", "Hello?", system=SYSTEM * 4), tools=TOOLS),
+        ask("count-letters", "Grüße, 漢字 und 🍞! " * 40),
+    ):
+        size = await model.size(prompt)
+        assert size is not None
+        _, usage = await answer(model, prompt)
+        assert (size.tokens, size.most) == (usage.prompt_tokens, 1024 - 40)
+
+
+async def test_what_surely_fits_is_not_counted_and_what_does_not_is_at_once(model: LlamaModel) -> None:
+    assert await model.size(ask("short", "Hello?")) is None
+    assert await model.size(Prompt("empty", "", ())) is None
+    busy = [asyncio.ensure_future(answer(model, ask(f"busy-{n}", "Count to a hundred, please."))) for n in range(2)]
+    size = await model.size(ask("long", "Hello?", system="Be brief, and kind. " * 1_500))  # 30,000 characters
+    assert not any(one.done() for one in busy)  # it took no slot
+    assert size is not None
+    assert size.tokens > 6_000
+    await asyncio.gather(*busy)
+
+
 TOOLS = (
     ToolSpec(
         "placeOrder",

@@ -22,8 +22,10 @@ from antiphon.engines.protocols import (
     Generated,
     KnowsLanguages,
     LanguageModel,
+    Measures,
     Primable,
     Samples,
+    Size,
     Speaker,
     TextDelta,
     ToolCall,
@@ -65,6 +67,11 @@ class FallbackModel:
                         yield item
                 return
             yield Alive()  # another one begins
+
+    async def size(self, prompt: Prompt) -> Size | None:
+        """The size of ``prompt`` for the model that is asked first; ``None`` where it cannot tell."""
+        first = self.candidates.row[0].engine
+        return await first.size(prompt) if isinstance(first, Measures) else None
 
     async def prime(self, prompt: Prompt) -> None:
         """Let the model that is asked first now read ahead, where it can."""

@@ -11,17 +11,17 @@ import contextlib
 import secrets
 import threading
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from antiphon.call.prompt import Prompt
+from antiphon.call.prompt import ChatMessage, Prompt
 from antiphon.engines.llama_server import ContextExceeded, LlamaServer
 from antiphon.engines.llama_slots import Slots, Window
-from antiphon.engines.protocols import Alive, Generated, Samples, TextDelta, ToolCall, Usage
+from antiphon.engines.protocols import Alive, Generated, Samples, Size, TextDelta, ToolCall, Usage
 from antiphon.engines.threads import JOIN_PATIENCE_S, NativeThread, join_all
 from antiphon.engines.tool_grammar import grammar
 from antiphon.engines.tool_prompt import CallReader, as_text, usable
@@ -29,6 +29,9 @@ from antiphon.errors import AntiphonError, EngineError
 
 _STOP = ("<|im_start|>", "<|im_end|>", "\nUser:", "\nuser:")
 """Where a small model begins to write the caller's part."""
+
+_TEMPLATE_TOKENS = 64
+"""More than a chat template adds to a message, or of itself."""
 
 _REUSE_TOKENS = 16
 """Least run of tokens that is moved within the context, rather than read anew, when oldest messages are left out."""
@@ -161,6 +164,15 @@ class LlamaModel:
             if not self._generating:
                 self._wake()
 
+    async def size(self, prompt: Prompt) -> Size | None:
+        """The size of ``prompt``; ``None`` where no tokenizer could make too many tokens of so few bytes."""
+        words = as_text(prompt)
+        messages = _chat(words.system, words.messages)
+        longest = sum(len(message["content"].encode()) + _TEMPLATE_TOKENS for message in messages)
+        if longest + _TEMPLATE_TOKENS <= self._window.room:
+            return None
+        return Size(await asyncio.to_thread(self._server.count, messages), self._window.room)
+
     async def _aside(self, prompt: Prompt) -> AsyncGenerator[Generated]:
         """Stream the answer to a prompt that nobody waits for.
 
@@ -291,9 +303,8 @@ class LlamaModel:
     def _attempt(self, run: _Run, index: int) -> bool:
         """True, unless the prompt was too long: then less of it is to be tried."""
         messages, shortened = self._window.fit(run.prompt)
-        system = [{"role": "system", "content": run.prompt.system}] if run.prompt.system else []
         request = {
-            "messages": system + [{"role": message.role, "content": message.text} for message in messages],
+            "messages": _chat(run.prompt.system, messages),
             "max_tokens": run.max_tokens,
             "temperature": run.prompt.temperature,
             "stop": _STOP,
@@ -316,6 +327,12 @@ class LlamaModel:
         if run.prompt_tokens:
             self._window.counted(run.prompt, run.prompt_tokens)
         return True
+
+
+def _chat(system: str, messages: Sequence[ChatMessage]) -> list[dict[str, str]]:
+    """What llama.cpp wants."""
+    first = [{"role": "system", "content": system}] if system else []
+    return first + [{"role": message.role, "content": message.text} for message in messages]
 
 
 def _usage(usage: dict[str, Any]) -> Usage:

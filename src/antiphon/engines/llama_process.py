@@ -6,12 +6,14 @@ server's process no call, no request and no ``/healthz`` would be answered for a
 Started as ``python -m antiphon.engines.llama_process DESCRIPTOR``, where the descriptor is one end of a socket pair.
 The first message on it is the :class:`Orders`, as JSON. The answer is a :class:`Loaded`. Every further message brings
 the descriptor of a connection for one chat: a request comes over it, chunks go back as llama.cpp writes them, and an
-empty message ends them. Anything sent after the request stops the chat. The process ends with its parent.
+empty message ends them. Anything sent after the request stops the chat. A message ``COUNT`` brings one for a count:
+messages come over it, and how many tokens they are goes back. The process ends with its parent.
 """
 
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import os
 import secrets
@@ -19,7 +21,8 @@ import signal
 import socket
 import sys
 import threading
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -32,19 +35,21 @@ _SWAP_MIB = 256
 _ERRORS_ONLY = 0
 _LARGEST_MESSAGE_BYTES = 65_536
 
+COUNT = b"count"
 NO_LIBRARY = "library"
 NO_MODEL = "model"
 
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """What to load. ``folder``: an empty one, for a socket that llama.cpp insists on."""
+    """What to load. ``folder``: an empty one, for a socket that llama.cpp insists on. ``key``: to be let in there."""
 
     path: str
     threads: int
     context_tokens: int
     slots: int
     folder: str
+    key: str = field(default_factory=partial(secrets.token_urlsafe, 32), repr=False)
 
     def to_json(self) -> bytes:
         """The message."""
@@ -77,12 +82,15 @@ def main() -> None:
         control.send(Loaded(NO_MODEL, str(error)).to_json())
         return
     _leave_signals_to_the_parent()  # llama.cpp's server has taken handlers of its own before now
+    tokenizer = Tokenizer(orders)
     control.send(Loaded().to_json())
     while True:
         message, descriptors, _, _ = socket.recv_fds(control, _LARGEST_MESSAGE_BYTES, 1)
         if not message:
             os._exit(0)  # whatever is computed is for nobody
-        threading.Thread(target=_chat, args=(server, Connection(descriptors[0])), daemon=True).start()
+        connection = Connection(descriptors[0])
+        work = partial(_count, tokenizer) if message == COUNT else partial(_chat, server)
+        threading.Thread(target=work, args=(connection,), daemon=True).start()
 
 
 def _leave_signals_to_the_parent() -> None:
@@ -110,6 +118,46 @@ def _chat(server: Any, connection: Connection) -> None:
         connection.send_bytes(b"")
 
 
+def _count(tokenizer: Tokenizer, connection: Connection) -> None:
+    """Answer how many tokens the messages of one chat are."""
+    with connection, contextlib.suppress(EOFError, OSError, http.client.HTTPException):
+        messages = json.loads(connection.recv_bytes())
+        connection.send_bytes(json.dumps(tokenizer.count(messages)).encode())
+
+
+class Tokenizer:
+    """The model's own, which llama.cpp gives by HTTP alone, on its socket without a name.
+
+    It is asked beside chats: only they need a slot.
+    """
+
+    def __init__(self, orders: Orders) -> None:
+        # Held open, the socket can be reached through /proc once its folder is gone.
+        self._socket = os.open(_socket_of(orders), os.O_PATH)
+        self._headers = {"Authorization": f"Bearer {orders.key}", "Content-Type": "application/json"}
+
+    def count(self, messages: list[dict[str, str]]) -> int:
+        """Tokens of a chat, with what the model's template adds."""
+        prompt = self._ask("/apply-template", {"messages": messages})["prompt"]
+        given = {"content": prompt, "add_special": True, "parse_special": True}
+        return len(self._ask("/tokenize", given)["tokens"])
+
+    def _ask(self, path: str, body: dict[str, Any]) -> Any:
+        connection = http.client.HTTPConnection("localhost")
+        connection.sock = socket.socket(socket.AF_UNIX)
+        with contextlib.closing(connection):
+            connection.sock.connect(f"/proc/self/fd/{self._socket}")
+            connection.request("POST", path, json.dumps(body).encode(), self._headers)
+            answer = connection.getresponse()
+            if answer.status != http.HTTPStatus.OK:
+                raise http.client.HTTPException(answer.status)
+            return json.loads(answer.read())
+
+
+def _socket_of(orders: Orders) -> str:
+    return os.path.join(orders.folder, "llama.sock")
+
+
 def _start(orders: Orders) -> Any:
     # By default OpenMP's threads spin for milliseconds while they wait for each other, and then any other thread
     # that wants a core (voice activity, the event loop) makes generation ten times slower; never to spin costs a
@@ -119,8 +167,8 @@ def _start(orders: Orders) -> Any:
 
     params = _params(xllamacpp, orders)
     # It insists on listening for HTTP too: then on a socket with a key nobody knows, and at once without a name.
-    params.hostnames = [os.path.join(orders.folder, "llama.sock")]
-    params.api_keys = [secrets.token_urlsafe(32)]
+    params.hostnames = [_socket_of(orders)]
+    params.api_keys = [orders.key]
     return xllamacpp.Server(params)
 
 

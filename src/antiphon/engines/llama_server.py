@@ -15,13 +15,13 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import Any
 
-from antiphon.engines.llama_process import NO_LIBRARY, Loaded, Orders
+from antiphon.engines.llama_process import COUNT, NO_LIBRARY, Loaded, Orders
 from antiphon.errors import EngineError, ModelCorrupt, ModelMissing, SetupError
 
 _LARGEST_ANSWER_BYTES = 65_536
@@ -105,6 +105,19 @@ class LlamaServer:
             raise ContextExceeded(int(problem["n_prompt_tokens"]))
         # Not its message: that may quote the prompt.
         raise EngineError(f"llama.cpp refused: {problem.get('type', 'error')} {problem.get('code', '')}".rstrip())
+
+    def count(self, messages: Sequence[Mapping[str, str]]) -> int:
+        """Tokens of a chat as the model reads it. Takes no slot. Raises :class:`EngineError`."""
+        child = self._running()
+        connection, theirs = Pipe()
+        with connection:
+            try:
+                with theirs:
+                    socket.send_fds(child.control, [COUNT], [theirs.fileno()])
+                connection.send_bytes(json.dumps(messages).encode())
+                return int(json.loads(connection.recv_bytes()))
+            except (OSError, EOFError):
+                raise EngineError("llama.cpp could not count a prompt") from None
 
     @property
     def processor_s(self) -> float:

@@ -99,6 +99,11 @@ class Window:
         self._left_out: OrderedDict[str, int] = OrderedDict()
         self._lock = threading.Lock()
 
+    @property
+    def room(self) -> int:
+        """Tokens of prompt after which there is still room for a reply."""
+        return self._room
+
     def fit(self, prompt: Prompt) -> tuple[Sequence[ChatMessage], bool]:
         """The messages to send, the newest always among them, and whether more were left out than before."""
         with self._lock:

@@ -138,6 +138,22 @@ class Primable(Protocol):
         """Bring ``prompt``, as far as it goes, into the cache. Gives way to any ``generate``."""
 
 
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Of a prompt: its ``tokens``, and how many the model can read and still answer."""
+
+    tokens: int
+    most: int
+
+
+@runtime_checkable
+class Measures(Protocol):
+    """A language model that knows how much it can read."""
+
+    async def size(self, prompt: Prompt) -> Size | None:
+        """The size of ``prompt`` by the model's own tokenizer; ``None`` where it is so short that it surely fits."""
+
+
 class Speaker(Protocol):
     """Speaks the agent's words in one voice."""
 

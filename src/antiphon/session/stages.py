@@ -13,9 +13,11 @@ from antiphon.call.history import KeptMessage
 from antiphon.call.messages import CallEvent, Severity
 from antiphon.call.stages import Stage
 from antiphon.call.tools import ToolOutcome
+from antiphon.engines.protocols import LanguageModel
 from antiphon.errors import RequestError
 from antiphon.session.chronicle import LedgerChronicle, initial_messages
 from antiphon.session.parts import CallTools, StageParts
+from antiphon.session.room import check_room
 from antiphon.session.toolbox import Toolbox, tool_records
 from antiphon.session.voices import VoiceChoice, Voices
 from antiphon.store.records import CallRecord, MessageRecord, StageRecord, VoiceTaken, new_id
@@ -28,6 +30,9 @@ MOST_IGNORED_NAMED = 10
 
 _SOUND = frozenset({"voice", "externalVoice", "voiceOverrides", "languageHint"})
 """Properties that decide how the agent sounds."""
+
+_READ = frozenset({"systemPrompt", "initialMessages", "selectedTools"})
+"""Properties that the model reads."""
 
 _log = structlog.get_logger(__name__)
 
@@ -49,15 +54,16 @@ class StageMaker:
     def __init__(
         self,
         call: CallRecord,
-        settings: Mapping[str, Any],
+        model: LanguageModel,
         voices: Voices,
         toolbox: Toolbox,
         tools: CallTools,
         chronicle: LedgerChronicle,
     ) -> None:
-        """``settings``: the call's request as JSON, which the first stage is made of."""
+        """``model``: the call's, which all of its stages have."""
         self._call = call
-        self._settings = settings
+        self._settings: Mapping[str, Any] = call.request
+        self._model = model
         self._voices = voices
         self._toolbox = toolbox
         self._tools = tools
@@ -103,6 +109,8 @@ class StageMaker:
         tools = self._tools.tools
         if "selectedTools" in asked.given:
             tools = await self._toolbox.select(request)
+        if asked.given & _READ:
+            await check_room(self._model, call.model, request, [tool.spec for tool in tools])
         settings = with_voice(request.to_json(), voice.name)
         if "initialState" not in asked.given:
             settings["initialState"] = {**state, **(outcome.state_update or {})}

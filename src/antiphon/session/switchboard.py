@@ -29,6 +29,7 @@ from antiphon.session.invitations import NO_KEY, Invitations, hash_token, read_s
 from antiphon.session.joins import Joins, JoinTicket
 from antiphon.session.load import Admission
 from antiphon.session.pacer import Pacer
+from antiphon.session.room import check_room
 from antiphon.session.serving import Serving, stop
 from antiphon.session.session import Session
 from antiphon.session.spool import Spool
@@ -160,7 +161,8 @@ class Switchboard:
         among whose waiting calls it counts.
 
         Raises:
-            InvalidRequest: the model or the voice is unknown, or the request asks for what this server does not do.
+            InvalidRequest: the model or the voice is unknown, the prompt is too long for the model, or the request
+                asks for what this server does not do.
             Overloaded: there is no room for another call.
             TooManyWaiting: too many calls of the key wait for their join.
 
@@ -182,17 +184,19 @@ class Switchboard:
 
     async def _created(self, call_id: str, request: CallRequest, greeting_prompt: bool) -> CallRecord:
         """Put the call on record."""
-        self._engines.model(request.model or self._engines.default_model)
+        name = request.model or self._engines.default_model
+        model = self._engines.model(name)
         voice = self._voices.choose(VoiceChoice.of(request))
         durable_tools = await self._toolbox.durable(request)
         tools = await self._toolbox.select(request, durable_tools)
+        await check_room(model, name, request, [tool.spec for tool in tools])
         now, sent = _now(), request.to_json()
         stage_id = new_id()
         call = CallRecord(
             call_id=call_id,
             created=now,
             request=sent,
-            model=request.model or self._engines.default_model,
+            model=name,
             join_token_hash=hash_token(self.invitations.token(call_id)),
             join_deadline=now + timedelta(seconds=request.join_timeout),
             voice=voice.name,
@@ -293,7 +297,7 @@ class Switchboard:
             ticket.medium.client_buffer_size_ms,
             recording,
             tools,
-            StageMaker(call, call.request, self._voices, self._toolbox, tools, chronicle),
+            StageMaker(call, engines.model, self._voices, self._toolbox, tools, chronicle),
             self._data_connections.of(request, call.call_id),
         )
 
