@@ -9,7 +9,8 @@ from contextlib import suppress
 import pytest
 from structlog.testing import capture_logs
 
-from antiphon.engines.candidates import FAILURES_IN_A_ROW, REST_S, RESTS, Breaker, Candidate, Candidates, FellBack
+from antiphon.engines.candidates import REST_S, RESTS, Breaker, Candidate, Candidates, FellBack
+from antiphon.engines.condition import FAILURES_IN_A_ROW
 from antiphon.errors import EngineError
 from tests.support.virtual_loop import run_virtual
 

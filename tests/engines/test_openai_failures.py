@@ -25,7 +25,7 @@ async def test_a_status_says_whether_to_try_again(
     server: OpenAIServer, engine: str, status: int, retryable: bool, request: pytest.FixtureRequest
 ) -> None:
     server.script.status = status
-    with pytest.raises(EngineError, match=f"at 127.0.0.1:{server.port} answered {status}$") as error:
+    with pytest.raises(EngineError, match=f"at 127.0.0.1:{server.port} answered {status}: wrong: \\[…\\]$") as error:
         await ask(engine, server)
     assert error.value.retryable is retryable
     assert silent(error)

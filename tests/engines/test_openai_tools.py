@@ -169,7 +169,7 @@ async def test_a_server_that_refuses_tools_is_said_to(server: OpenAIServer, mode
     with pytest.raises(EngineError, match="refuses the call's tools") as error:
         await generated(model)
     assert not error.value.retryable
-    assert says not in str(error.value)
+    assert says in str(error.value), "the reason is what the operator needs"
     server.script.refuses_tools = "something else"
     with pytest.raises(EngineError, match=r"answered 400$"):
         await generated(model)

@@ -61,7 +61,7 @@ def test_a_model_that_fails_or_breaks() -> None:
         trouble = Trouble(1, error) if error is not None else None
         broken = ScriptedLanguageModel(script=(lambda prompt: 1 / 0) if trouble is None else reply, trouble=trouble)  # type: ignore[arg-type,return-value]
         scene = Scene(SETTINGS).with_engines(model=broken).run(spawned)
-        reason = "no power" if error is not None else "the language model broke"
+        reason = "no power" if error is not None else "the model broke (ZeroDivisionError)"
         assert [message["reason"] for message in scene.client.messages("thread_terminated")] == [reason]
 
 

@@ -83,12 +83,9 @@ PACKET_EVERY_S = 1.0
 """Once the caller is done: virtual time, in which nothing is waited for."""
 
 BROKEN = {
-    "transcriber_broke",
-    "language_model_broke",
-    "speaker_broke",
-    "end_of_turn_broke",
-    "end_of_turn_failed",
-    "prime_failed",
+    "engine_broke",
+    "engine_failed",
+    "engine_works_again",
 }
 
 

@@ -36,6 +36,12 @@ class Script:
     content_type: str = "application/octet-stream"
     status: int = 200
     """Anything else is answered at once, with a body that quotes the key."""
+    refuses: str = ""
+    """The path that alone answers with ``status``; all where it is empty."""
+    refusal: dict[str, Any] | None = None
+    """The body of such an answer."""
+    hangs: str = ""
+    """A path that never answers."""
     body: bytes | None = None
     """Instead of what an endpoint should answer."""
     hang_before: bool = False
@@ -147,11 +153,11 @@ class OpenAIServer:
         return recorded
 
     async def _refusal(self, request: Request, recorded: Recorded) -> Response | None:
-        if self.script.hang_before:
+        if self.script.hang_before or self.script.hangs == recorded.path:
             await self._until_gone(request)
-        if self.script.status != 200:
-            quoted = f"wrong: {recorded.headers.get('authorization')}"
-            return JSONResponse({"error": {"message": quoted}}, self.script.status)
+        if self.script.status != 200 and self.script.refuses in ("", recorded.path):
+            quoted = {"error": {"message": f"wrong: {recorded.headers.get('authorization')}"}}
+            return JSONResponse(self.script.refusal or quoted, self.script.status)
         if self.script.body is not None:
             return PlainTextResponse(self.script.body)
         return None

@@ -10,10 +10,9 @@ from typing import Generic, TypeAlias, TypeVar
 
 import structlog
 
+from antiphon.engines.condition import FAILURES_IN_A_ROW, TOLD_EVERY_S, Condition
+from antiphon.engines.current_call import current_call
 from antiphon.errors import EngineError
-
-FAILURES_IN_A_ROW = 3
-"""After so many an engine is left alone for a while, so that not every turn waits for it."""
 
 REST_S = 30.0
 """How long; then one request tries it, and the others follow if it works."""
@@ -35,6 +34,8 @@ class Breaker:
     rests_until: float = 0.0
     tried: bool = False
     """Somebody finds out whether it works again."""
+    told_at: float | None = None
+    """When the log was last told that this engine stands in for another."""
 
     def ready(self, now: float) -> bool:
         """Whether it may be asked before the others."""
@@ -81,6 +82,8 @@ class Candidate(Generic[E]):
     patience_s: float
     """Longest wait for a sign of life, as long as there is another one to ask."""
     breaker: Breaker = field(default_factory=Breaker)
+    condition: Condition | None = None
+    """What the log and ``/readyz`` are told of."""
 
 
 class Candidates(Generic[E]):
@@ -134,11 +137,25 @@ class Candidates(Generic[E]):
         before, self._using = self._using, self.row.index(candidate)
         if self._using > before:
             fell_back = FellBack(self._stage, self.row[before].name, candidate.name, reason)
-            _log.warning(
-                "engine_fallback", stage=self._stage, engine=fell_back.engine, fallback=candidate.name, why=reason
-            )
+            self._tell(fell_back)
             if self._note is not None:
                 self._note(fell_back)
+
+    def _tell(self, fell_back: FellBack) -> None:
+        """One line in the log, unless there was one of this engine just now, in this call or in another."""
+        breaker, now = self.row[self._using].breaker, _now()
+        if breaker.told_at is not None and now - breaker.told_at < TOLD_EVERY_S:
+            return
+        breaker.told_at = now
+        more = {"call_id": call_id} if (call_id := current_call.get()) else {}
+        _log.warning(
+            "engine_fallback",
+            stage=fell_back.stage,
+            engine=fell_back.engine,
+            fallback=fell_back.fallback,
+            why=fell_back.reason,
+            **more,
+        )
 
 
 class Attempt(Generic[E]):
@@ -178,19 +195,22 @@ class Attempt(Generic[E]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool:
-        breaker = self.candidate.breaker
+        breaker, condition = self.candidate.breaker, self.candidate.condition
         if error is None or (self.useful and not isinstance(error, Exception)):
             breaker.succeeded()
+            if condition is not None:
+                condition.worked()
             return False
         if not isinstance(error, Exception):  # whoever asked wants it no more
             breaker.left()
             return False
         breaker.failed(_now())
-        if isinstance(error, EngineError):
-            self.reason = str(error)
-        else:
-            _log.error("engine_broke", engine=self.candidate.name, exc_info=error)
-            self.reason = f"it broke ({type(error).__name__})"
+        mistake = None if isinstance(error, EngineError) else error
+        self.reason = str(error) if mistake is None else f"it broke ({type(error).__name__})"
+        if condition is not None:
+            condition.failed(self.reason, mistake)
+        elif mistake is not None:
+            _log.error("engine_broke", engine=self.candidate.name, exc_info=mistake)
         return not (self.useful or self.last)
 
 

@@ -10,7 +10,9 @@ from typing import Any
 
 import httpx
 
+from antiphon.engines.current_call import call_headers
 from antiphon.engines.protocols import Samples
+from antiphon.engines.reasons import reason
 from antiphon.engines.received_sound import JsonLinesReader, JsonReader, NotSound, PcmReader, SoundReader
 from antiphon.errors import EngineError
 
@@ -31,7 +33,8 @@ LINES_TYPES = frozenset(
 )
 JSON_TYPE = "application/json"
 
-_SHOWN = 300
+_LONGEST_REFUSAL = 8_192
+"""Bytes read of an answer that says why it is none."""
 _RETRYABLE = frozenset((408, 409, 425, 429))
 
 
@@ -75,13 +78,14 @@ class GenericSpeaker:
         headers = [(name.encode(), value.encode()) for name, value in self._api.headers.items()]
         if not any(name.lower() == b"content-type" for name, _ in headers):
             headers.append((b"Content-Type", b"application/json"))
+        headers += [(name.encode(), value.encode()) for name, value in call_headers().items()]
         heard, received = False, 0
         with self._failures():
             async with self._client.stream(
                 "POST", self._api.url, content=content, headers=headers, timeout=self._timeout, follow_redirects=False
             ) as response:
                 if not response.is_success:
-                    raise self._refused(response, await _beginning(response))
+                    raise self._refused(response, await _beginning(response), text)
                 reader = self._reader(response)
                 async for data in response.aiter_raw():
                     received += len(data)
@@ -116,19 +120,13 @@ class GenericSpeaker:
             return pcm
         raise NotSound(f"answered with {kind[:60]}; possible are WAV, raw PCM (audio/l16), and JSON that holds either")
 
-    def _refused(self, response: httpx.Response, body: bytes) -> EngineError:
+    def _refused(self, response: httpx.Response, body: bytes, spoken: str) -> EngineError:
         status = response.status_code
-        reason = self._masked(" ".join(body.decode("utf-8", "replace").split()))[:_SHOWN]
-        text = f"{self._name} answered {status}" + (f": {reason}" if reason else "")
+        # The headers hold the keys.
+        secrets = [part for value in self._api.headers.values() for part in (value, *value.split())]
+        told = reason(body.decode("utf-8", "replace"), secrets=secrets, sent=(spoken,))
+        text = f"{self._name} answered {status}" + (f": {told}" if told else "")
         return EngineError(text, retryable=status in _RETRYABLE or status >= 500)
-
-    def _masked(self, text: str) -> str:
-        """What a server repeats of the headers, which hold the keys, is not shown."""
-        for value in self._api.headers.values():
-            for part in (value, *value.split()):
-                if len(part) >= 8:
-                    text = text.replace(part, "[header]")
-        return text
 
     @contextmanager
     def _failures(self) -> Iterator[None]:
@@ -174,6 +172,6 @@ async def _beginning(response: httpx.Response) -> bytes:
     body = b""
     async for data in response.aiter_raw():
         body += data
-        if len(body) > 4 * _SHOWN:
+        if len(body) > _LONGEST_REFUSAL:
             break
     return body

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import aiohttp
 import certifi
 
+from antiphon.engines.current_call import call_headers
+from antiphon.engines.reasons import reason
 from antiphon.engines.settings import OpenAIServer
 from antiphon.errors import EngineError
 
@@ -47,7 +50,11 @@ class Refused(Exception):
 
 
 class StreamFailure(Exception):
-    """The server told of a failure amid its answer."""
+    """The server told of a failure amid its answer; ``text`` is as that of :class:`Refused`."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__("reported a failure")
+        self.text = text
 
 
 class Connection:
@@ -67,7 +74,9 @@ class Connection:
             total=None, sock_connect=settings.connect_timeout_s, sock_read=settings.timeout_s
         )
         self._headers = {}
+        self._secrets = [unquote(part) for part in (url.username, url.password) if part]
         if settings.api_key is not None:
+            self._secrets.append(settings.api_key.get_secret_value())
             self._headers["Authorization"] = f"Bearer {settings.api_key.get_secret_value()}"
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
@@ -77,7 +86,9 @@ class Connection:
     @asynccontextmanager
     async def post(self, path: str, **body: Any) -> AsyncIterator[aiohttp.ClientResponse]:
         """The answer to ``POST path`` with ``json=`` or ``data=``. Raises :class:`Refused`; see ``failures``."""
-        async with self._open().post(f"{self._base_url}/{path}", allow_redirects=False, **body) as response:
+        headers = {**body.pop("headers", {}), **call_headers()}
+        url = f"{self._base_url}/{path}"
+        async with self._open().post(url, headers=headers, allow_redirects=False, **body) as response:
             if not 200 <= response.status < 300:
                 text = (await response.content.read(LONGEST_REFUSAL)).decode(errors="replace")
                 raise Refused(response.status, text)
@@ -87,26 +98,40 @@ class Connection:
         """An error that names the server: "the speech server at host:9000 {what}"."""
         return EngineError(f"{self._name} {what}", retryable=retryable)
 
+    def why(self, text: str, sent: Iterable[str]) -> str:
+        """What the server says about a refusal, after a colon; ``""`` where it says nothing that may be shown."""
+        said = reason(text, secrets=self._secrets, sent=sent)
+        return f": {said}" if said else ""
+
     @contextmanager
-    def failures(self) -> Iterator[None]:
-        """Turn whatever a request can raise into an :class:`EngineError` without secrets or anybody's words."""
+    def failures(self, sent: Callable[[], Iterable[str]] = tuple) -> Iterator[None]:
+        """Turn whatever a request can raise into an :class:`EngineError` without secrets or anybody's words.
+
+        ``sent``: the words of the request, which the server may quote.
+        """
         try:
             yield
-        except TimeoutError:
-            raise self.failure("did not answer in time") from None
+        except TimeoutError as error:
+            raise self.failure(f"did not answer in time ({self._waited(error)})") from None
         except Refused as error:
             retryable = error.status in _RETRYABLE or error.status >= 500
-            raise self.failure(f"answered {error.status}", retryable=retryable) from None
+            told = self.why(error.text, sent())
+            raise self.failure(f"answered {error.status}{told}", retryable=retryable) from None
         except (aiohttp.ClientConnectorError, aiohttp.InvalidURL) as error:
-            raise self.failure(f"cannot be reached ({type(error).__name__})") from None
+            raise self.failure(f"cannot be reached ({_unreachable(error)})") from None
         except (aiohttp.ClientError, OSError) as error:
             raise self.failure(f"broke off its answer ({type(error).__name__})") from None
-        except StreamFailure:
-            raise self.failure("reported a failure amid its answer") from None
+        except StreamFailure as error:
+            raise self.failure(f"reported a failure amid its answer{self.why(error.text, sent())}") from None
         except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
             raise self.failure(f"sent what cannot be understood ({type(error).__name__})") from None
         except RuntimeError as error:  # the session has been closed
             raise self.failure(f"cannot be asked ({type(error).__name__})", retryable=False) from None
+
+    def _waited(self, error: TimeoutError) -> str:
+        if isinstance(error, aiohttp.ConnectionTimeoutError):
+            return f"no connection within {self._timeout.sock_connect:g} s"
+        return f"nothing came for {self._timeout.sock_read:g} s"
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -190,5 +215,14 @@ def _event(data: str) -> dict[str, Any]:
     if not isinstance(event, dict):
         raise ValueError("an event that is no object")
     if event.get("error"):
-        raise StreamFailure
+        raise StreamFailure(data)
     return event
+
+
+def _unreachable(error: aiohttp.ClientError) -> str:
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "its name is not known"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        cause = error.os_error
+        return (os.strerror(cause.errno) if cause.errno and cause.errno > 0 else "") or type(cause).__name__
+    return type(error).__name__

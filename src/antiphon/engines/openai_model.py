@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncIterator
+import json
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -33,7 +34,7 @@ class OpenAIModel:
         usage: Usage | None = None
         assembly = ToolCallAssembly(prompt.tools)
         finished = False
-        with self._connection.failures():
+        with self._connection.failures(lambda: words_of(prompt)):
             async with self._open(prompt, audio if self.audio_input else None) as response:
                 async for chunk in events(response):
                     usage = _usage(chunk) or usage
@@ -73,8 +74,11 @@ class OpenAIModel:
                 response = await self._create(stack, request)
             except Refused as error:
                 if prompt.tools and error.status in _REFUSALS and "tool" in error.text.lower():
-                    what = f"refuses the call's tools (it answered {error.status}): its model has to be one with tools"
-                    raise self._connection.failure(what, retryable=False) from None
+                    told = self._connection.why(error.text, words_of(prompt))
+                    what = "refuses the call's tools; its model has to be one with tools"
+                    raise self._connection.failure(
+                        f"{what} (it answered {error.status}{told})", retryable=False
+                    ) from None
                 raise
             yield response
 
@@ -107,6 +111,15 @@ def chat_messages(prompt: Prompt, audio: Samples | None) -> list[dict[str, Any]]
             parts.insert(0, {"type": "text", "text": messages.pop()["content"]})
         messages.append({"role": "user", "content": parts})
     return messages
+
+
+def words_of(prompt: Prompt) -> Iterator[str]:
+    """What a prompt says, so that no error quotes it."""
+    yield prompt.system
+    for message in prompt.messages:
+        yield message.text
+        for call in message.tool_calls:
+            yield json.dumps(dict(call.arguments), ensure_ascii=False, default=str)
 
 
 def _text(value: Any) -> str:

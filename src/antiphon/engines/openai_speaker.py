@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from antiphon.audio.pcm import samples_from_bytes
-from antiphon.engines.openai_client import Connection
+from antiphon.engines.openai_client import LONGEST_REFUSAL, Connection
 from antiphon.engines.protocols import Samples
 from antiphon.engines.settings import OpenAIVoiceSettings
 from antiphon.engines.tuning import Tuning, check_speed
@@ -41,7 +41,7 @@ class OpenAISpeaker:
         """Stream ``text`` as samples. Closing the iterator closes the connection."""
         if not text.strip():
             return
-        with self._connection.failures():
+        with self._connection.failures(lambda: (text,)):
             body = {
                 "model": self._settings.model,
                 "voice": self._settings.voice,
@@ -51,7 +51,11 @@ class OpenAISpeaker:
             }
             async with self._connection.post("audio/speech", json=body) as response:
                 if response.headers.get("content-type", "").startswith(_NOT_SOUND):
-                    raise self._connection.failure("answered with text where sound was asked for", retryable=False)
+                    said = (await response.content.read(LONGEST_REFUSAL)).decode(errors="replace")
+                    told = self._connection.why(said, (text,))
+                    raise self._connection.failure(
+                        f"answered with text where sound was asked for{told}", retryable=False
+                    )
                 odd, heard = b"", False
                 async for data in response.content.iter_any():
                     data = odd + data

@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from antiphon.engines.aliases import hosted_name, model_aliases, voice_aliases
 from antiphon.engines.candidates import Candidate, Candidates
 from antiphon.engines.chains import chain
 from antiphon.engines.closing import close_all
+from antiphon.engines.condition import Conditions
+from antiphon.engines.families import family
 from antiphon.engines.needs import Fetched
 from antiphon.engines.protocols import EndOfTurn, LanguageModel, Speaker, Transcriber, VoiceActivity
 from antiphon.engines.settings import (
@@ -41,9 +43,7 @@ from antiphon.engines.settings import (
     ScriptedVoiceSettings,
     SileroSettings,
     SmartTurnSettings,
-    StandIn,
     TranscriberSettings,
-    Voice,
     VoiceActivitySettings,
     VoiceSettings,
     WhisperSettings,
@@ -58,12 +58,6 @@ _VOICES = uuid.UUID("7d2a0a3c-4c0e-5d6b-9d53-5f0a1d3b7c11")
 
 _ITSELF = ""
 """The transcriber has no name."""
-
-_BESIDE = frozenset(Voice.model_fields)
-"""Keys that do not make another engine of it."""
-
-S = TypeVar("S", bound=StandIn)
-E = TypeVar("E")
 
 
 @runtime_checkable
@@ -114,6 +108,7 @@ class Engines:
     voices: Mapping[str, VoiceEntry]
     fetched: Fetched | None = None
     aliases: Aliases = NO_ALIASES
+    conditions: Conditions = field(default_factory=Conditions)
     model_aliases: Mapping[str, str] = field(init=False)
     """Names that stand for another, where no model is called so."""
     voice_aliases: Mapping[str, str] = field(init=False)
@@ -230,44 +225,22 @@ def build(settings: EngineSettings, models_folder: Path) -> Engines:
     """
     fetched = Fetched(models_folder, settings)
     transcribers = {_ITSELF: settings.transcriber, **dict(chain(settings.transcribers, settings.transcriber))}
-    speakers = _family(settings.voices, _speaker, _fallback_speaker)
+    hear = family("transcriber", transcribers, partial(_transcriber, fetched=fetched), _fallback_transcriber)
+    think = family("model", settings.models, partial(_model, fetched=fetched), _fallback_model)
+    speak = family("voice", settings.voices, _speaker, _fallback_speaker)
     return Engines(
         voice_activity=_voice_activity(settings.voice_activity, fetched),
         end_of_turn=_end_of_turn(settings.end_of_turn, fetched),
-        transcriber=_family(transcribers, partial(_transcriber, fetched=fetched), _fallback_transcriber)[_ITSELF],
-        models=_family(settings.models, partial(_model, fetched=fetched), _fallback_model),
+        transcriber=hear.engines[_ITSELF],
+        models=think.engines,
         voices={
-            name: VoiceEntry(name, voice_uuid(name), speakers[name], one, one.description, one.language)
+            name: VoiceEntry(name, voice_uuid(name), speak.engines[name], one, one.description, one.language)
             for name, one in settings.voices.items()
         },
         fetched=fetched,
         aliases=settings.aliases,
+        conditions=Conditions(hear.conditions[_ITSELF], think.conditions, speak.conditions),
     )
-
-
-def _family(
-    tables: Mapping[str, S], make: Callable[[S], E], with_fallback: Callable[[list[Candidate[E]]], E]
-) -> dict[str, E]:
-    """The engine of each table by name. Tables that describe the same engine share what ``make`` made of them."""
-    made: dict[S, E] = {}
-    candidates: dict[str, Candidate[E]] = {}
-    for name, table in tables.items():
-        alone = _alone(table)
-        if alone not in made:
-            made[alone] = make(alone)
-        candidates[name] = Candidate(name or "transcriber", made[alone], table.first_answer_patience_s)
-    family: dict[str, E] = {}
-    for name, table in tables.items():
-        others = [candidates[other] for other, _ in chain(tables, table)]
-        family[name] = with_fallback([candidates[name], *others]) if others else candidates[name].engine
-    return family
-
-
-def _alone(table: S) -> S:
-    """The settings without what does not make another engine of it."""
-    fields = type(table).model_fields
-    alone: S = table.model_copy(update={key: fields[key].default for key in _BESIDE if key in fields})
-    return alone
 
 
 def _fallback_model(row: list[Candidate[LanguageModel]]) -> LanguageModel:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from antiphon.engines.condition import EngineState
 from antiphon.server.config import Config
 from antiphon.session.load import Reading
 
@@ -48,9 +49,10 @@ class Connected:
 
 @dataclass(frozen=True, slots=True)
 class Peers:
-    """To a worker: the others that are ready for calls."""
+    """To a worker: the others that are ready for calls, and what they know of their engines."""
 
     readings: tuple[Reading, ...]
+    engines: tuple[EngineState, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,7 @@ class Report:
     ready: bool
     full: bool
     reading: Reading
+    engines: tuple[EngineState, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

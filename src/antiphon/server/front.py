@@ -19,6 +19,7 @@ from typing import Any
 import structlog
 from prometheus_client.multiprocess import mark_process_dead
 
+from antiphon.engines.condition import EngineState, merged
 from antiphon.engines.settings import LlamaSettings, WhisperSettings
 from antiphon.errors import DataFolderError, SetupError
 from antiphon.server import logs
@@ -260,10 +261,18 @@ class Front:
             if worker.report is not None and worker.can_serve(now)
         }
         for worker in self._workers.values():
-            worker.channel.send(Peers(tuple(readings[number] for number in readings if number != worker.number)))
+            others = tuple(readings[number] for number in readings if number != worker.number)
+            worker.channel.send(Peers(others, self._known_to_others(worker)))
             if worker.was_ready and not worker.silent and now - worker.reported > SILENT_S:
                 worker.silent = True
                 _log.error("worker_silent", worker=worker.number)
+
+    def _known_to_others(self, worker: Worker) -> tuple[EngineState, ...]:
+        """How the engines are doing, as the other workers find; nothing while all do well everywhere."""
+        reports = {one.number: one.report.engines for one in self._workers.values() if one.report is not None}
+        if not any(state.failures for report in reports.values() for state in report):
+            return ()
+        return tuple(merged(report for number, report in reports.items() if number != worker.number).values())
 
     # Connections
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from fastapi import APIRouter
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import JSONResponse, Response
 
+from antiphon.engines.condition import DOWN_FOR_S
 from antiphon.server.common import Serving
 
 router = APIRouter(tags=["health"])
@@ -21,13 +23,32 @@ async def alive() -> dict[str, str]:
 
 @router.get("/readyz")
 async def ready(serving: Serving) -> Response:
-    """200 once models are loaded and warm; 503 before, with what is missing, and while the server stops."""
-    if serving.readiness.stopping:
-        return JSONResponse({"status": "stopping", "missing": []}, 503, headers={"Retry-After": "5"})
-    missing = serving.readiness.missing
-    if missing:
-        return JSONResponse({"status": "starting", "missing": missing}, 503, headers={"Retry-After": "1"})
-    return JSONResponse({"status": "ready", "missing": []})
+    """200 where calls can be held, 503 where they cannot, with why.
+
+    ``missing``: what is not loaded yet. ``failing``: engines whose last answer to a call was none; nobody asks them for
+    this. It is 503 where no transcriber, no model or no voice of the configuration works, and while the server stops.
+    """
+    readiness, now = serving.readiness, asyncio.get_running_loop().time()
+    if readiness.stopping:
+        stopping = {"status": "stopping", "missing": [], "failing": []}
+        return JSONResponse(stopping, 503, headers={"Retry-After": "5"})
+    if readiness.missing:
+        body: dict[str, Any] = {"status": "starting", "missing": readiness.missing, "failing": []}
+        return JSONResponse(body, 503, headers={"Retry-After": "1"})
+    failing = [
+        {
+            "engine": state.name,
+            "error": state.error,
+            "failuresInARow": state.failures,
+            "secondsAgo": round(now - state.failed_at, 1),
+        }
+        for state in readiness.failing()
+    ]
+    broken = readiness.broken(now)
+    if broken:
+        body = {"status": "failing", "missing": [], "broken": broken, "failing": failing}
+        return JSONResponse(body, 503, headers={"Retry-After": str(int(DOWN_FOR_S))})
+    return JSONResponse({"status": "degraded" if failing else "ready", "missing": [], "failing": failing})
 
 
 @router.get("/metrics")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from antiphon.engines.condition import Conditions, EngineState, merged
 from antiphon.engines.registry import Engines
 from antiphon.errors import Overloaded, ServerStopping
 from antiphon.server.auth import Keyring
@@ -15,18 +16,32 @@ from antiphon.store.repositories import Repositories
 
 @dataclass(slots=True)
 class Readiness:
-    """Whether the engines are loaded and warm. ``missing`` says what is not.
+    """Whether the engines are loaded and warm, and how they are doing. ``missing`` says what is not loaded.
 
     ``stopping``: no new calls are taken, for good.
     """
 
     missing: list[str] = field(default_factory=list)
+    conditions: Conditions = field(default_factory=Conditions)
+    peers: tuple[EngineState, ...] = ()
+    """What the other workers know of their engines, which are configured alike."""
     stopping: bool = False
 
     @property
     def ready(self) -> bool:
         """Whether calls can be served."""
         return not self.missing and not self.stopping
+
+    def failing(self) -> list[EngineState]:
+        """Every engine whose last answer, to whichever worker, was none."""
+        return [state for state in self._states().values() if state.failures]
+
+    def broken(self, now: float) -> list[str]:
+        """The kinds of engines of which none works, so that a call is likely to fail."""
+        return self.conditions.broken(self._states(), now)
+
+    def _states(self) -> dict[str, EngineState]:
+        return merged((self.conditions.states(), self.peers))
 
     def require(self) -> None:
         """Raise ``Overloaded`` where calls cannot be served yet."""

@@ -114,7 +114,9 @@ async def built(config: Config, worker: int | None = None, *, first: bool = True
             try:
                 configured = config.api_key.get_secret_value() if config.api_key is not None else None
                 keys = Keyring(store.keys, configured)
-                yield Parts(config, engines, store, switchboard, admission, keys, Readiness(["models"]))
+                yield Parts(
+                    config, engines, store, switchboard, admission, keys, Readiness(["models"], engines.conditions)
+                )
             finally:
                 await switchboard.stop()
     finally:

@@ -121,8 +121,9 @@ class Worker:
         match message:
             case Connected() if connection is not None:
                 self._spawn(self._server.take(connection))
-            case Peers(readings):
+            case Peers(readings, engines):
                 self._parts.admission.peers = readings
+                self._parts.readiness.peers = engines
             case Joined(call_id):
                 self._parts.switchboard.invitations.used_elsewhere(call_id)
             case Deleted(call_id):
@@ -162,7 +163,7 @@ class Worker:
                 full = load.refusal(now, taken, 0) is not None
                 by_key = dict(invitations.by_key.most_common(KEYS_REPORTED))
                 reading = load.reading(now, taken, invitations.expected(), by_key)
-                self.channel.send(Report(said[0], full, reading))
+                self.channel.send(Report(said[0], full, reading, parts.readiness.conditions.states()))
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def _bury(self, parts: Parts, worker: int) -> None:

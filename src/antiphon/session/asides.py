@@ -14,6 +14,7 @@ from antiphon.engines.fallback import for_call
 from antiphon.engines.protocols import Generated, LanguageModel, TextDelta, ToolCall, Usage
 from antiphon.errors import EngineError
 from antiphon.session.mending import Mender
+from antiphon.session.watch import MODEL, EngineWatch
 from antiphon.session.writing import closing, tool_request
 
 ALIVE_EVERY_S = 1.0
@@ -31,11 +32,13 @@ class Asides:
         tasks: asyncio.TaskGroup,
         report: Callable[[ev.Event], None],
         now: Callable[[], float],
+        watch: EngineWatch | None = None,
     ) -> None:
         self._model = for_call(model, self._fell_back)
         self._tasks = tasks
         self._report = report
         self._now = now
+        self._watch = watch or EngineWatch()
         self._writing: dict[int, asyncio.Task[None]] = {}
 
     def generate(self, generation: int, prompt: Prompt) -> None:
@@ -56,17 +59,19 @@ class Asides:
         mender = Mender()
         usage: Usage | None = None
         told_at = self._now()
+        self._watch.asks()
         try:
             async with closing(self._model.generate(prompt)) as generated:
                 async for item in generated:
                     told_at = self._take(generation, item, mender, told_at)
                     usage = item if isinstance(item, Usage) else usage
         except EngineError as error:
+            self._watch.failed(MODEL, str(error))
             self._report(ev.AsideFailed(self._now(), generation, str(error)))
-        except Exception:
-            _log.exception("language_model_broke")
-            self._report(ev.AsideFailed(self._now(), generation, "the language model broke"))
+        except Exception as error:
+            self._report(ev.AsideFailed(self._now(), generation, self._watch.broke(MODEL, error)))
         else:
+            self._watch.worked(MODEL)
             self._report(_ended(self._now(), generation, usage))
 
     def _take(self, generation: int, item: Generated, mender: Mender, told_at: float) -> float:

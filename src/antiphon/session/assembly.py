@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 from antiphon.call.settings import CallSettings, TurnSettings
+from antiphon.engines.condition import Watched
 from antiphon.engines.protocols import Speaker
 from antiphon.engines.registry import Engines
 from antiphon.session.parts import CallEngines
+from antiphon.session.watch import END_OF_TURN, MODEL, TRANSCRIBER, VOICE
 from antiphon.store.records import CallRecord
 from antiphon.wire import call_settings
 from antiphon.wire.call_request import CallRequest
 from antiphon.wire.initial_messages import chat_messages
 
 
-def engines_of(engines: Engines, call: CallRecord, speaker: Speaker) -> CallEngines:
-    """The engines of one call. ``speaker``: see :class:`antiphon.session.voices.Voices`."""
+def engines_of(engines: Engines, call: CallRecord, speaker: Speaker, voice: Watched) -> CallEngines:
+    """The engines of one call. ``speaker`` and ``voice``: see :class:`antiphon.session.voices.Voices`."""
+    conditions = engines.conditions
+    watched = {VOICE: voice, END_OF_TURN: Watched(conditions.end_of_turn)}
+    model = conditions.models.get(engines.model_aliases.get(call.model, call.model))
+    for stage, row in ((MODEL, model), (TRANSCRIBER, conditions.transcriber)):
+        if row:
+            watched[stage] = conditions.watched(row)
     return CallEngines(
         engines.voice_activity,
         engines.end_of_turn,
         engines.transcriber,
         engines.model(call.model),
         speaker,
+        watched,
     )
 
 

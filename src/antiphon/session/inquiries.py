@@ -14,6 +14,7 @@ from antiphon.engines.written import ends_of
 from antiphon.errors import EngineError
 from antiphon.session.listener import Listener, Utterance
 from antiphon.session.mending import mended
+from antiphon.session.watch import END_OF_TURN, TRANSCRIBER, EngineWatch
 
 JUDGED_S = 8.0
 """The end-of-turn model hears this much of an utterance's end."""
@@ -34,12 +35,14 @@ class Inquiries:
         tasks: asyncio.TaskGroup,
         report: Callable[[ev.Event], None],
         now: Callable[[], float],
+        watch: EngineWatch | None = None,
     ) -> None:
         self._listener = listener
         self._end_of_turn = end_of_turn
         self._tasks = tasks
         self._report = report
         self._now = now
+        self._watch = watch or EngineWatch()
         self._asked: dict[int, set[asyncio.Task[None]]] = {}
         self._stopped = False
 
@@ -81,26 +84,32 @@ class Inquiries:
 
     async def _transcribe(self, utterance: Utterance, number: int, revision: int) -> None:
         assert utterance.transcription is not None
+        self._watch.asks()
         try:
             text = await utterance.transcription.text()
         except EngineError as error:
+            self._watch.failed(TRANSCRIBER, str(error))
             self._report(ev.TranscriptionFailed(self._now(), number, revision, str(error)))
         except asyncio.CancelledError:
             if (task := asyncio.current_task()) is not None and task.cancelling():
                 raise
             # The engine dropped it, because more is being asked about, or because it was closed.
-        except Exception:
-            _log.exception("transcriber_broke")
-            self._report(ev.TranscriptionFailed(self._now(), number, revision, "the transcriber broke"))
+        except Exception as error:
+            reason = self._watch.broke(TRANSCRIBER, error)
+            self._report(ev.TranscriptionFailed(self._now(), number, revision, reason))
         else:
+            if text:  # without any, a transcriber elsewhere may not have been asked
+                self._watch.worked(TRANSCRIBER)
             self._report(ev.Transcribed(self._now(), number, revision, mended(text), ends_of(text)))
 
     async def _judge(self, end_of_turn: EndOfTurn, audio: Samples, number: int, revision: int) -> None:
         probability: float | None = None
+        self._watch.asks()
         try:
             probability = await end_of_turn.completeness(audio)
+            self._watch.worked(END_OF_TURN)
         except EngineError as error:
-            _log.warning("end_of_turn_failed", error=str(error))
-        except Exception:
-            _log.exception("end_of_turn_broke")
+            self._watch.failed(END_OF_TURN, str(error))
+        except Exception as error:
+            self._watch.broke(END_OF_TURN, error)
         self._report(ev.TurnJudged(self._now(), number, revision, probability))

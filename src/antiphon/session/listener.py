@@ -15,6 +15,7 @@ from antiphon.audio.loudness import NoiseFloor
 from antiphon.audio.pcm import Framer, OddByteJoiner, Samples
 from antiphon.audio.resampling import LiveResampler
 from antiphon.engines.protocols import ACTIVITY_FRAME, LISTENING_RATE, Transcriber, Transcription, VoiceActivity
+from antiphon.session.watch import TRANSCRIBER, EngineWatch
 
 PRE_ROLL_FRAMES = 10
 """Frames (0.32 s) kept from before an utterance: the first sounds of a word score low."""
@@ -37,6 +38,7 @@ class Utterance:
     """One stretch of the caller's speech: its audio and its words under way (``None``: the transcriber broke)."""
 
     transcription: Transcription | None
+    watch: EngineWatch
     frames: deque[Samples] = field(
         default_factory=lambda: deque(maxlen=int(LONGEST_UTTERANCE_S * LISTENING_RATE / ACTIVITY_FRAME))
     )
@@ -47,8 +49,8 @@ class Utterance:
         if self.transcription is not None:
             try:
                 self.transcription.feed(frame, probability)
-            except Exception:
-                _log.exception("transcriber_broke")
+            except Exception as error:
+                self.watch.broke(TRANSCRIBER, error)
                 self.close()
 
     def close(self) -> None:
@@ -76,6 +78,7 @@ class Listener:
         transcriber: Transcriber,
         language: str | None,
         on_frame: Callable[[float, float], None],
+        watch: EngineWatch | None = None,
     ) -> None:
         self._input_rate = input_rate
         self._joiner = OddByteJoiner()
@@ -86,6 +89,7 @@ class Listener:
         self.language = language
         """What the caller speaks, as far as is known: for utterances from now on."""
         self._on_frame = on_frame
+        self._watch = watch or EngineWatch()
         self._floor = NoiseFloor()
         self.rise_db = 0.0
         """How far the frame that ``on_frame`` is told of is above the noise of the line."""
@@ -126,7 +130,7 @@ class Listener:
 
     def open_utterance(self, number: int) -> None:
         """Begin to keep audio, from a little before the last scored frame on. Earlier utterances get no more."""
-        utterance = Utterance(self._open_transcription())
+        utterance = Utterance(self._open_transcription(), self._watch)
         for frame, probability in self._recent:
             utterance.feed(frame, probability)
         self._utterances[number] = self._growing = utterance
@@ -134,8 +138,8 @@ class Listener:
     def _open_transcription(self) -> Transcription | None:
         try:
             return self._transcriber.open(self.language)
-        except Exception:
-            _log.exception("transcriber_broke")
+        except Exception as error:
+            self._watch.broke(TRANSCRIBER, error)
             return None
 
     def utterance(self, number: int) -> Utterance | None:

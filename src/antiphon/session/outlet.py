@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias
 from antiphon import metrics
 from antiphon.call.messages import CallEvent, CallStarted, Message
 from antiphon.session.parts import Chronicle
+from antiphon.session.watch import EngineWatch
 from antiphon.wire.outgoing import EnabledDataMessages, to_json
 
 InvocationKind: TypeAlias = Literal["client_tool_invocation", "data_connection_tool_invocation"]
@@ -57,11 +58,18 @@ class Outlet:
     What answers one participant's message (a pong, for one) goes to that one alone, by ``Participant.tell``.
     """
 
-    def __init__(self, client: Participant, chronicle: Chronicle, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        client: Participant,
+        chronicle: Chronicle,
+        now: Callable[[], float],
+        watch: EngineWatch | None = None,
+    ) -> None:
         self.client = client
         self._others: list[Participant] = []
         self._chronicle = chronicle
         self._now = now
+        self._watch = watch or EngineWatch()
         self.joined_at = 0.0
         """When the call began, on the call's clock."""
         self.audio_s = 0.0
@@ -83,6 +91,7 @@ class Outlet:
     def note(self, event: CallEvent) -> None:
         """Put an event on record, and tell those who want events."""
         metrics.observe(event)
+        self._watch.noted(event)
         self._chronicle.note(event, self.audio_s, self._now() - self.joined_at)
         self._tell_all(event)
 

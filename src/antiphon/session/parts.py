@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from antiphon.call.history import KeptMessage
 from antiphon.call.messages import CallEvent
+from antiphon.engines.condition import Watched
 from antiphon.engines.protocols import EndOfTurn, LanguageModel, Speaker, Transcriber, VoiceActivity
 from antiphon.tools.definition import CallTool
 from antiphon.tools.http import HttpCaller
@@ -22,6 +23,8 @@ class CallEngines:
     transcriber: Transcriber
     model: LanguageModel
     speaker: Speaker
+    watched: Mapping[str, Watched] = field(default_factory=dict)
+    """Whose conditions the call tells of, by stage; see :class:`antiphon.session.watch.EngineWatch`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,8 @@ class StageParts:
     language: str | None
     tools: CallTools
     notes: tuple[CallEvent, ...] = ()
+    voice: Watched | None = None
+    """Goes with ``speaker``."""
 
 
 class Chronicle(Protocol):

@@ -18,6 +18,7 @@ from antiphon.engines.protocols import Alive, LanguageModel, Primable, Speaker, 
 from antiphon.errors import EngineError
 from antiphon.session.mending import Mender
 from antiphon.session.player import Player
+from antiphon.session.watch import MODEL, VOICE, EngineWatch
 from antiphon.session.writing import closing, tool_request
 
 HOLD_POLL_S = 0.1
@@ -77,6 +78,7 @@ class Responder:
         tasks: asyncio.TaskGroup,
         report: Callable[[ev.Event], None],
         now: Callable[[], float],
+        watch: EngineWatch | None = None,
     ) -> None:
         self._model = for_call(model, self._fell_back)
         self._speaker = for_call(speaker, self._fell_back)
@@ -85,6 +87,7 @@ class Responder:
         self._tasks = tasks
         self._report = report
         self._now = now
+        self._watch = watch or EngineWatch()
         self._work: dict[int, _Work] = {}
         self._writing: dict[int, asyncio.Task[None]] = {}
         """What the model goes on with, though its sound was stopped."""
@@ -170,16 +173,18 @@ class Responder:
         self._report(ev.EngineFellBack(self._now(), what.stage, what.engine, what.fallback, what.reason))
 
     async def _prime(self, model: Primable, prompt: Prompt) -> None:
+        self._watch.asks()
         try:
             await model.prime(prompt)
         except EngineError as error:
-            _log.warning("prime_failed", error=str(error))
-        except Exception:
-            _log.exception("language_model_broke")
+            self._watch.failed(MODEL, str(error))
+        except Exception as error:
+            self._watch.broke(MODEL, error)
 
     async def _write(self, reply: int, prompt: Prompt, audio: Samples | None) -> None:
         mender = Mender()
         told_at = self._now()
+        self._watch.asks()
         try:
             async with closing(self._model.generate(prompt, audio)) as generated:
                 async for item in generated:
@@ -191,15 +196,17 @@ class Responder:
                     elif isinstance(item, ToolCall):
                         self._report(ev.ToolRequested(self._now(), reply, tool_request(item)))
         except EngineError as error:
+            self._watch.failed(MODEL, str(error))
             self._report(ev.GenerationFailed(self._now(), reply, str(error)))
-        except Exception:
-            _log.exception("language_model_broke")
-            self._report(ev.GenerationFailed(self._now(), reply, "the language model broke"))
+        except Exception as error:
+            self._report(ev.GenerationFailed(self._now(), reply, self._watch.broke(MODEL, error)))
         else:
+            self._watch.worked(MODEL)
             self._report(ev.GenerationEnded(self._now(), reply))
 
     async def _speak_all(self, reply: int, work: _Work) -> None:
         speaker = self._speaker
+        self._watch.asks()
         resampler = LiveResampler(speaker.sample_rate, self._output_rate)
         clause = 0
         try:
@@ -207,10 +214,10 @@ class Responder:
                 clause, text = item
                 await self._speak_clause(reply, work, speaker, resampler, clause, text)
         except EngineError as error:
+            self._watch.failed(VOICE, str(error))
             self._fail(reply, work, clause, str(error))
-        except Exception:
-            _log.exception("speaker_broke")
-            self._fail(reply, work, clause, "the speaker broke")
+        except Exception as error:
+            self._fail(reply, work, clause, self._watch.broke(VOICE, error))
         self._finish(work)
 
     def _fail(self, reply: int, work: _Work, clause: int, reason: str) -> None:
@@ -236,6 +243,7 @@ class Responder:
                 await self._wait_for_room(work)
                 took(resampler.push(samples), False)
         took(resampler.flush(), True)
+        self._watch.worked(VOICE)
 
     def _give(self, work: _Work, samples: Samples) -> int:
         if len(samples) and not work.dropped:

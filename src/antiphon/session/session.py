@@ -37,6 +37,7 @@ from antiphon.session.player import Player
 from antiphon.session.responder import Responder
 from antiphon.session.stages import StageMaker
 from antiphon.session.tape import Tape
+from antiphon.session.watch import VOICE, EngineWatch
 from antiphon.tools.definition import CallFacts
 from antiphon.wire.incoming import Incoming
 from antiphon.wire.messages import chat_json, message_json
@@ -67,7 +68,8 @@ class Session:
         self._medium = medium
         self._chronicle = chronicle
         self._now = asyncio.get_running_loop().time
-        self._outlet = Outlet(Participant(medium.send_message, enabled), chronicle, self._now)
+        self._watch = EngineWatch(settings.call_id, dict(engines.watched))
+        self._outlet = Outlet(Participant(medium.send_message, enabled), chronicle, self._now, self._watch)
         self._tape = Tape(recording, settings.call_id) if recording is not None else None
         self._data: DataParticipant | None = None
         if data_connection is not None:
@@ -92,7 +94,7 @@ class Session:
         )
         transcriber = for_call(engines.transcriber, self._transcriber_fell_back)
         self._listener = Listener(
-            medium.input_rate, engines.voice_activity, transcriber, settings.language, self._scored
+            medium.input_rate, engines.voice_activity, transcriber, settings.language, self._scored, self._watch
         )
         self._responder: Responder | None = None
         self._asides: Asides | None = None
@@ -143,9 +145,12 @@ class Session:
             tasks,
             self._feed,
             self._now,
+            self._watch,
         )
-        self._asides = Asides(self._engines.model, tasks, self._feed, self._now)
-        self._inquiries = Inquiries(self._listener, self._engines.end_of_turn, tasks, self._feed, self._now)
+        self._asides = Asides(self._engines.model, tasks, self._feed, self._now, self._watch)
+        self._inquiries = Inquiries(
+            self._listener, self._engines.end_of_turn, tasks, self._feed, self._now, self._watch
+        )
         if self._tools is not None:
             self._invoker = Invoker(self._tools, self._outlet, self._responder.play_sound, self._feed, self._now)
         self._intake = Intake(
@@ -318,6 +323,8 @@ class Session:
         parts = self._stages.begin(stage_id, ordinal, self._core.messages)
         if parts.speaker is not None:
             self._responder.use(parts.speaker)
+            if parts.voice is not None:
+                self._watch.stages[VOICE] = parts.voice
         self._listener.language = parts.language
         self._tools = parts.tools
         self._invoker.use(parts.tools)

@@ -134,8 +134,11 @@ class StageMaker:
         self._settings = asked.request.to_json()
         self._tools, self._voice = prepared.tools, prepared.voice
         choice = VoiceChoice.of(asked.request)
-        speaker = self._voices.speaker(record.call_id, choice) if asked.given & _SOUND else None
-        return StageParts(speaker, asked.request.language_hint, prepared.tools, prepared.notes)
+        language, notes = asked.request.language_hint, prepared.notes
+        if not asked.given & _SOUND:
+            return StageParts(None, language, prepared.tools, notes)
+        speaker = self._voices.speaker(record.call_id, choice)
+        return StageParts(speaker, language, prepared.tools, notes, self._voices.watched(choice))
 
 
 def _failed(details: str) -> ToolOutcome:

@@ -268,7 +268,9 @@ class Switchboard:
 
     def _session(self, ticket: JoinTicket, medium: Medium) -> Session:
         call, request = ticket.call, ticket.request
-        engines = engines_of(self._engines, call, self._voices.speaker(call.call_id, VoiceChoice.of(request)))
+        choice = VoiceChoice.of(request)
+        speaker = self._voices.speaker(call.call_id, choice)
+        engines = engines_of(self._engines, call, speaker, self._voices.watched(choice))
         tools = self._toolbox.take(call, request.metadata)
         settings = settings_of(call, request, engines, self._turns, medium.output_rate, prompted=call.greeting_prompt)
         switched = switches(request)

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 
 from antiphon.call.messages import CallEvent, Severity
+from antiphon.engines.condition import Watched
 from antiphon.engines.generic_speaker import LINES_TYPES, RAW_TYPES, GenericApi, GenericSpeaker
 from antiphon.engines.protocols import KnowsLanguages, Speaker
 from antiphon.engines.registry import Engines, VoiceEntry
@@ -112,6 +113,12 @@ class Voices:
         if tuning == Tuning() or not isinstance(speaker, Tunable):
             return speaker
         return speaker.tuned(tuning)
+
+    def watched(self, choice: VoiceChoice) -> Watched:
+        """Whose condition the speaker's successes and failures are."""
+        conditions = self._engines.conditions
+        row = () if choice.external is not None else conditions.voices.get(self._entry(choice).name, ())
+        return conditions.watched(row) if row else Watched(conditions.brought_voice)
 
     async def release(self, call_id: str) -> None:
         """The call is over: close what its voices hold open."""
