@@ -13,8 +13,8 @@ def greeting_nudge(system_prompt: str) -> str:
 
     A small model that is only asked to greet greets as a plain assistant, whatever stands in its prompt: so the
     beginning of that stands beside the wish. It is for the model alone and no part of the history. The wording is the
-    best of 16 that were tried with Qwen2.5 1.5B: to be asked to keep to its instructions, to name itself, or to answer
-    the telephone, made that greet less often in its role, or greet itself.
+    best of those that were tried with Qwen2.5 1.5B: to be asked to keep to its instructions, to name itself, or to
+    answer the telephone, made that greet less often in its role, or greet itself.
     """
     role = beginning(system_prompt)
     if not role:
