@@ -77,9 +77,10 @@ async def test_version() -> None:
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ((), ["serve", "call", "demo", "capacity", "models", "keys"]),
+        ((), ["serve", "call", "check", "demo", "capacity", "models", "keys"]),
         (("serve",), ["--host", "--port", "--workers", "--config", "--data-dir", "--log-level", "--pull", "/readyz"]),
         (("call",), ["--wav", "--prompt", "--voice", "--model", "--server", "--key", "question.wav"]),
+        (("check",), ["--config", "--data-dir", "fallbacks", "Exit status", "antiphon check --config"]),
         (("models", "pull"), ["1.3 GB", "SHA-256"]),
         (("keys", "create"), ["hash"]),
     ],

@@ -46,7 +46,8 @@ KNOWS: dict[str, set[str]] = {
     "demo": {"client", "engines", "errors"},
     "capacity": {"audio", "call", "client", "demo", "engines", "errors"},
     "ending": {"engines", "errors"},
-    "commands": {"client", "errors", "server", "store"},
+    "check": {"audio", "call", "client", "engines", "errors"},
+    "commands": {"check", "client", "ending", "errors", "server", "store"},
     "cli": {"capacity", "client", "commands", "demo", "ending", "engines", "errors", "server", "store"},
 }
 """Each room and the rooms it may import from, beside itself. The version is everybody's."""

@@ -19,6 +19,7 @@ from rich.table import Table
 from antiphon import __version__
 from antiphon.commands import keys
 from antiphon.commands.call import call
+from antiphon.commands.check import check
 from antiphon.commands.options import ConfigOption, DataOption, load
 from antiphon.ending import run_stoppable, run_to_the_end
 
@@ -126,6 +127,7 @@ def serve(
 
 
 app.command()(call)
+app.command()(check)
 
 
 @app.command()

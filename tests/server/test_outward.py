@@ -83,6 +83,15 @@ async def test_a_default_server_reaches_no_other_machine_and_writes_to_its_own_f
     kept_to_itself(Trace.read(file), home, home / ".local" / "share" / "antiphon")
 
 
+@pytest.mark.models
+async def test_a_check_of_the_default_engines_reaches_no_other_machine_either(home: Path, tmp_path: Path) -> None:
+    log, file = tmp_path / "log", tmp_path / "trace"
+    running = await traced(file, "check", environment=environment(home), log=log)
+    async with asyncio.timeout(START_S):
+        assert await running.wait() == 0, log.read_text()
+    kept_to_itself(Trace.read(file), home, home / ".local" / "share" / "antiphon")
+
+
 def test_the_trace_is_read_as_it_is_meant() -> None:
     lines = (
         '7 connect(5, {sa_family=AF_INET, sin_port=htons(53), sin_addr=inet_addr("10.0.0.2")}, 16) = 0',

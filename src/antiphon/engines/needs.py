@@ -55,12 +55,17 @@ def needed_models(settings: EngineSettings) -> tuple[str, ...]:
 def check_paths(settings: EngineSettings) -> None:
     """Raise :class:`ConfigError`, which names the key, for a ``path`` where the file or the folder is not there."""
     for key, engine in engines_in_use(settings):
-        path = _path(engine)
-        if path is None:
-            continue
-        problem = _folder_problem(path) if isinstance(engine, WhisperSettings) else _file_problem(path)
-        if problem is not None:
-            raise ConfigError(f"{key}.path in the configuration: {problem}")
+        check_path(key, engine)
+
+
+def check_path(key: str, engine: Settings) -> None:
+    """Do the same for one engine, whose table is ``key``."""
+    path = _path(engine)
+    if path is None:
+        return
+    problem = _folder_problem(path) if isinstance(engine, WhisperSettings) else _file_problem(path)
+    if problem is not None:
+        raise ConfigError(f"{key}.path in the configuration: {problem}")
 
 
 @dataclass(slots=True)
@@ -85,6 +90,10 @@ class Fetched:
         """
         if self.settings is not None:
             check_paths(self.settings)
+        self.check_fetched()
+
+    def check_fetched(self) -> None:
+        """Do the latter alone."""
         missing: list[str] = []
         for name in self.names:
             try:

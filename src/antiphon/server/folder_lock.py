@@ -43,6 +43,23 @@ def locked(folder: Path, database: Path | None = None) -> Iterator[tuple[int, ..
         yield tuple(descriptors)
 
 
+def holder(folder: Path) -> str | None:
+    """Which process holds ``folder`` now, in words; ``None`` where none does."""
+    try:
+        descriptor = os.open(folder / NAME, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        process = _holder(descriptor)
+        return "of a process that is gone" if process is None else f"process {process}"
+    else:
+        return None
+    finally:
+        os.close(descriptor)
+
+
 def _open(path: Path) -> int:
     try:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

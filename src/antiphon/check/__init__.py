@@ -1,0 +1,1 @@
+"""`antiphon check`: one real question to every engine."""
