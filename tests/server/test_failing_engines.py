@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -187,3 +188,18 @@ async def test_without_a_transcriber_the_server_is_not_ready_until_it_works_agai
     assert (await readyz(server)).status_code == 200
     quotes_nobody(server, events)
     assert len(lines(server, "engine_failed", "transcriber")) <= 2, "not a line for each failure"
+
+
+async def test_any_worker_knows_what_the_others_found(engines: OpenAIServer, tmp_path: Path) -> None:
+    engines.script.status = 500
+    engines.script.refuses = "/v1/audio/transcriptions"
+    config = "workers = 2\n" + CONFIG.format(url=engines.base_url)
+    async with running_server(tmp_path, config) as several, asyncio.timeout(60):
+        await asyncio.gather(*(hold(several, model="spare") for _ in range(4)))
+        bodies = [(await readyz(several)).json() for _ in range(6)]  # each by whichever worker
+        assert [body.get("broken") for body in bodies] == [["transcriber"]] * 6
+        engines.script.status = 200
+        await hold(several, model="spare")
+        good = 0
+        while good < 6:
+            good = good + 1 if (await readyz(several)).json()["status"] == "ready" else 0
