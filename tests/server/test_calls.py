@@ -5,6 +5,7 @@ import io
 import json
 import wave
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -183,6 +184,8 @@ async def test_calls_can_be_selected(client: httpx.AsyncClient) -> None:
         ({"pageSize": "0"}, "pageSize"),
         ({"pageSize": "101"}, "pageSize"),
         ({"cursor": "nonsense"}, "cursor"),
+        ({"metadata": "phone"}, "metadata"),
+        ({"metadata[source]": "phone"}, "metadata[source]"),
         ({"sort": "colour"}, "sort"),
         ({"fromDate": "yesterday"}, "fromDate"),
         ({"durationMax": "-1s"}, "durationMax"),
@@ -303,3 +306,13 @@ async def test_a_recording_is_a_stereo_wav(house: House) -> None:
     not_enabled = await house.client.get(f"/api/calls/{other['callId']}/recording")
     assert not_enabled.status_code == 404
     assert "recordingEnabled" in not_enabled.json()["detail"]
+
+
+async def test_a_call_whose_end_is_being_put_on_record_is_not_said_to_wait_for_its_join(house: House) -> None:
+    call = await create(house.client)
+    path = f"/api/calls/{call['callId']}/send_data_message"
+    before = await house.client.post(path, json={"type": "hang_up"})
+    await house.store.calls.mark_joined(call["callId"], datetime.now(UTC))
+    after = await house.client.post(path, json={"type": "hang_up"})
+    assert (before.status_code, before.json()["detail"]) == (422, "the call is not joined yet")
+    assert (after.status_code, after.json()["detail"]) == (422, "the call has ended")

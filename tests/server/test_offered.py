@@ -25,6 +25,9 @@ NOT_SERVED: list[dict[str, Any]] = [
     *({name: {}} for name in ("twilio", "telnyx", "plivo", "exotel")),
     *({name: {"outgoing": DIALLED}} for name in ("twilio", "telnyx", "plivo")),
     {"exotel": {"dtmfHandling": {"ignore": True}}},
+    {"sip": {}},
+    {"twilio": {"outgoing": {"to": "+1"}}},
+    {"plivo": {"unknown": 1}, "serverWebSocket": None},
     {"sip": {"incoming": {}}},
     {"sip": {"outgoing": {"to": "sip:a@b", "from": "sip:c@d"}}},
 ]

@@ -17,6 +17,7 @@ from antiphon.errors import EngineError, InvalidRequest
 from antiphon.session import room
 from antiphon.session.room import check_room
 from antiphon.wire.call_request import parse_call_request
+from antiphon.wire.call_settings import first_speaker
 
 MOST = 100
 
@@ -49,13 +50,15 @@ LONG_TOOL = ToolSpec("long " * 200, "", {})
 @pytest.mark.parametrize(
     ("body", "tools", "wrong"),
     [
-        ({"systemPrompt": "word " * 100}, [], None),
+        ({"systemPrompt": "a" * 400 + " word" * 74}, [], None),
+        ({"systemPrompt": "a" * 400 + " word" * 99}, [], "systemPrompt"),
         ({"systemPrompt": "word " * 101}, [], "systemPrompt"),
+        ({"systemPrompt": "word " * 60, "initialMessages": [said("USER", 40)]}, [], None),
         ({"systemPrompt": "word " * 60, "initialMessages": [said("USER", 41)]}, [], "systemPrompt"),
         ({"systemPrompt": "word " * 40, "initialMessages": [said("USER", 61)]}, [], "initialMessages"),
         ({"initialMessages": [said("USER", 51), said("USER", 51)]}, [], "initialMessages"),
         ({"initialMessages": [said("USER", 90), said("AGENT", 90), said("USER", 90)]}, [], None),
-        ({"systemPrompt": "word " * 90, "initialMessages": [said("USER", 5), said("AGENT", 5000)]}, [], None),
+        ({"systemPrompt": "word " * 10, "initialMessages": [said("USER", 5), said("AGENT", 5000)]}, [], None),
         ({"systemPrompt": "word"}, [LONG_TOOL], "selectedTools"),
     ],
 )
@@ -66,8 +69,31 @@ async def test_what_cannot_be_left_out_has_to_fit(
     if wrong is None:
         await check_room(Words(), "words", request, tools)
         return
-    with pytest.raises(InvalidRequest, match=rf"1\d\d tokens, and {MOST} fit|201 tokens, and {MOST} fit") as caught:
+    with pytest.raises(InvalidRequest, match=rf"1\d\d tokens, and {MOST} fit|2\d\d tokens, and {MOST} fit") as caught:
         await check_room(Words(), "words", request, tools)
+    assert [one.path for one in caught.value.fields] == [wrong]
+
+
+@pytest.mark.parametrize(
+    ("settings", "wrong"),
+    [
+        ({"agent": {"prompt": "word " * 90}}, None),
+        ({"agent": {"prompt": "word " * 91}}, "firstSpeakerSettings.agent.prompt"),
+        ({"user": {"fallback": {"prompt": "word " * 91}}}, "firstSpeakerSettings.user.fallback.prompt"),
+        ({"agent": {"text": "word " * 500}}, None),
+        ({"user": {"fallback": {"text": "word " * 500}}}, None),
+    ],
+)
+async def test_the_prompt_of_a_greeting_has_to_fit_beside_the_system_prompt(
+    settings: dict[str, Any], wrong: str | None
+) -> None:
+    request = parse_call_request({"systemPrompt": "word " * 10, "firstSpeakerSettings": settings})
+    greeting = first_speaker(request).greeting
+    if wrong is None:
+        await check_room(Words(), "words", request, [], greeting)
+        return
+    with pytest.raises(InvalidRequest, match=f"101 tokens, and {MOST} fit") as caught:
+        await check_room(Words(), "words", request, [], greeting)
     assert [one.path for one in caught.value.fields] == [wrong]
 
 

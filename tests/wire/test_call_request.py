@@ -182,6 +182,11 @@ BAD: list[tuple[Any, str]] = [
     ({"firstSpeaker": "FIRST_SPEAKER_DOG"}, "firstSpeaker"),
     ({"firstSpeaker": "FIRST_SPEAKER_USER", "firstSpeakerSettings": {"agent": {}}}, "firstSpeaker"),
     ({"firstSpeakerSettings": {"agent": {}, "user": {}}}, "firstSpeakerSettings"),
+    ({"firstSpeakerSettings": {"agent": {"text": "Hi.", "prompt": "Greet."}}}, "firstSpeakerSettings.agent"),
+    (
+        {"firstSpeakerSettings": {"user": {"fallback": {"text": "Hi.", "prompt": "Greet."}}}},
+        "firstSpeakerSettings.user.fallback",
+    ),
     ({"voice": "Mark", "externalVoice": {"lmnt": {}}}, "externalVoice"),
     ({"externalVoice": {}}, "externalVoice"),
     ({"externalVoice": {"lmnt": {}, "google": {}}}, "externalVoice"),

@@ -31,10 +31,10 @@ from antiphon.store.messages import MessageMode
 from antiphon.store.records import CallRecord
 from antiphon.wire import json_text
 from antiphon.wire.call_json import with_last_stage, with_voice
-from antiphon.wire.call_request import parse_call_request
 from antiphon.wire.continuation import continued
 from antiphon.wire.durations import format_duration, parse_duration
 from antiphon.wire.incoming import ForcedAgentMessage, HangUp, UserTextMessage, parse_object
+from antiphon.wire.offered import parse_new_call
 
 LONGEST_FILTER_S = 1_000_000_000.0
 """For ``durationMin`` and ``durationMax``: 32 years. Some programs write nines for "no limit"."""
@@ -61,7 +61,7 @@ async def calls_create(
     wanted = await parsed_body(
         request,
         serving.config.limits.max_body_bytes,
-        lambda body: parse_call_request(complete(body)),
+        lambda body: parse_new_call(complete(body)),
         much=prior_call_id is not None,
     )
     serving.readiness.require()
@@ -87,6 +87,8 @@ async def calls_list(
     sort: Annotated[str | None, Query(pattern="^-?created$")] = None,
 ) -> Response:
     """Calls, newest first. ``metadata.key=value`` selects by metadata."""
+    if nameless := [name for name in request.query_params if name == "metadata" or name.startswith("metadata[")]:
+        raise InvalidRequest.of(nameless[0][:64], "expected a key, as in metadata.key=value")
     where = CallFilter(
         from_date=_instant("fromDate", from_date, time.min),
         to_date=_instant("toDate", to_date, time.max),
@@ -136,7 +138,7 @@ async def send_data_message_to_call(request: Request, serving: Serving, call_id:
             answer = await serving.neighbours.ask(request, call.call_id, body)
             if answer is not None:
                 return answer
-        raise WrongState("the call has ended" if call.ended else "the call is not joined yet")
+        raise WrongState("the call has ended" if call.ended or call.joined else "the call is not joined yet")
     serving.switchboard.send(call.call_id, message)
     return Response(status_code=204)
 

@@ -42,6 +42,7 @@ from antiphon.store.repositories import Repositories
 from antiphon.tools.http import HttpCaller
 from antiphon.wire.call_json import with_voice
 from antiphon.wire.call_request import CallRequest
+from antiphon.wire.call_settings import first_speaker
 from antiphon.wire.experimental import switches
 from antiphon.wire.incoming import Incoming
 from antiphon.wire.offered import check_offered
@@ -189,7 +190,7 @@ class Switchboard:
         voice = self._voices.choose(VoiceChoice.of(request))
         durable_tools = await self._toolbox.durable(request)
         tools = await self._toolbox.select(request, durable_tools)
-        await check_room(model, name, request, [tool.spec for tool in tools])
+        await check_room(model, name, request, [tool.spec for tool in tools], first_speaker(request).greeting)
         now, sent = _now(), request.to_json()
         stage_id = new_id()
         call = CallRecord(

@@ -10,7 +10,14 @@ import httpx
 
 from antiphon.call.messages import CallEvent, Severity
 from antiphon.engines.condition import Watched
-from antiphon.engines.generic_speaker import LINES_TYPES, RAW_TYPES, GenericApi, GenericSpeaker
+from antiphon.engines.generic_speaker import (
+    JSON_TYPE,
+    LINES_TYPES,
+    RAW_TYPES,
+    WAV_TYPES,
+    GenericApi,
+    GenericSpeaker,
+)
 from antiphon.engines.protocols import KnowsLanguages, Speaker
 from antiphon.engines.registry import Engines, VoiceEntry
 from antiphon.engines.tuning import Tunable, Tuning
@@ -185,7 +192,12 @@ def _api(external: ExternalVoice) -> GenericApi:
     stated = (api.mime or "").partition(";")[0].strip().lower()
     if stated and stated in RAW_TYPES and api.rate is None and "rate=" not in (api.mime or ""):
         raise InvalidRequest.of(f"{path}.responseSampleRate", "is required for raw PCM")
-    if (stated == "application/json" or stated in LINES_TYPES) and api.audio_path is None:
+    if stated and stated not in {*RAW_TYPES, *WAV_TYPES, *LINES_TYPES, JSON_TYPE}:
+        raise InvalidRequest.of(
+            f"{path}.responseMimeType",
+            "cannot be heard; possible are WAV (audio/wav), raw PCM (audio/l16), and JSON that holds either",
+        )
+    if (stated == JSON_TYPE or stated in LINES_TYPES) and api.audio_path is None:
         raise InvalidRequest.of(f"{path}.jsonAudioFieldPath", "is required for an answer in JSON")
     return api
 

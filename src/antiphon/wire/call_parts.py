@@ -45,6 +45,11 @@ class FallbackGreeting(WireModel):
     text: Text | None = None
     prompt: Text | None = None
 
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        fields.exactly_one(self, ("text", "prompt"), at_most=True)
+        return self
+
 
 class UserGreeting(WireModel):
     """The user speaks first."""
@@ -59,6 +64,11 @@ class AgentGreeting(WireModel):
     text: Text | None = None
     prompt: Text | None = None
     delay: Duration | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        fields.exactly_one(self, ("text", "prompt"), at_most=True)
+        return self
 
 
 class FirstSpeakerSettings(WireModel):

@@ -7,9 +7,10 @@ took without carrying them out, can still be read.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from antiphon.errors import FieldError, InvalidRequest
-from antiphon.wire.call_request import MAX_FIELDS_NAMED, CallRequest
+from antiphon.wire.call_request import MAX_FIELDS_NAMED, CallRequest, parse_call_request
 from antiphon.wire.experimental import wrong_settings
 from antiphon.wire.medium import CallMedium
 
@@ -17,6 +18,31 @@ MEDIA = ("serverWebSocket",)
 """The media that a call can have here, by their names in the API."""
 
 AUTO_DELETE = "CALL_RETENTION_POLICY_AUTO_DELETE"
+
+
+def parse_new_call(body: Any) -> CallRequest:
+    """The request in a body that asks for a new call. Raises :class:`InvalidRequest`.
+
+    A medium that is not here is refused as such, whatever else may be wrong inside it.
+    """
+    try:
+        return parse_call_request(body)
+    except InvalidRequest as error:
+        if not error.fields or not error.fields[0].path.startswith("medium."):
+            raise
+        asked = _asked_medium(body)
+        if asked is None or asked in MEDIA:
+            raise
+        raise InvalidRequest.all([_no_medium(asked)]) from None
+
+
+def _asked_medium(body: Any) -> str | None:
+    """The API's name of the one medium that a body has, if it has one and only one."""
+    medium = body.get("medium") if isinstance(body, dict) else None
+    given = [name for name, value in medium.items() if value is not None] if isinstance(medium, dict) else []
+    names = {name: str(field.alias) for name, field in CallMedium.model_fields.items()}
+    alias = names.get(given[0], given[0]) if len(given) == 1 else None
+    return alias if alias in names.values() else None
 
 
 def check_offered(request: CallRequest) -> None:
@@ -28,8 +54,7 @@ def check_offered(request: CallRequest) -> None:
 def _refused(request: CallRequest) -> Iterator[FieldError]:
     medium = medium_name(request.medium)
     if medium not in MEDIA:
-        unnamed = ", which a call without a medium would have" if medium == "webRtc" else ""
-        yield FieldError("medium", f"this server has no {medium}{unnamed}; there is: {', '.join(MEDIA)}")
+        yield _no_medium(medium)
     for name in ("joined", "ended", "billed"):
         if request.callbacks is not None and getattr(request.callbacks, name) is not None:
             yield FieldError(f"callbacks.{name}", "this server makes no callbacks yet; leave it out")
@@ -39,6 +64,11 @@ def _refused(request: CallRequest) -> Iterator[FieldError]:
             "this server deletes no calls by itself yet; there is: CALL_RETENTION_POLICY_RETAIN",
         )
     yield from wrong_settings(request.experimental_settings or {})
+
+
+def _no_medium(name: str) -> FieldError:
+    unnamed = ", which a call without a medium would have" if name == "webRtc" else ""
+    return FieldError("medium", f"this server has no {name}{unnamed}; there is: {', '.join(MEDIA)}")
 
 
 def medium_name(medium: CallMedium) -> str:
