@@ -60,7 +60,7 @@ async def check_room(
     )
 
 
-def _owed(request: CallRequest) -> Sequence[ChatMessage]:
+def _owed(request: CallRequest) -> tuple[ChatMessage, ...]:
     """Words at the end of the initial messages that the model is to answer."""
     chat = History("", "", chat_messages(request.initial_messages)).chat() if request.initial_messages else ()
     return chat[-1:] if chat and chat[-1].role != "assistant" else ()
