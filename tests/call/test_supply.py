@@ -40,6 +40,14 @@ def test_each_gap_is_told_of() -> None:
     assert len(told(([1] * 30 + [0] * 8) * 3)) == 3
 
 
+@pytest.mark.parametrize("between", [3, 4, 5, 9])
+@pytest.mark.parametrize("before", [2, 3, 5, 8])
+def test_a_gap_soon_after_another_is_told_of_in_time(before: int, between: int) -> None:
+    first, second = told([*[1] * before, *[0] * 7, *[1] * between, *[0] * 7, *[1] * 30])
+    assert 5 <= first - before <= 6
+    assert 5 <= second - before - 7 - between <= 6.5
+
+
 def test_half_the_audio_is_an_underflow_that_lasts() -> None:
     (first,) = told([0.5] * 600)
     assert first <= 12

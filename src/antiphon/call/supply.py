@@ -10,6 +10,9 @@ TELL_AT_S = 5.0
 """So far behind real time that it is told."""
 
 LOOK_EVERY_S = 5.0
+LOOK_AGAIN_S = 1.5
+"""Between two looks while it is behind: a gap that follows soon on another is told of, too."""
+
 FORGIVEN = 0.05
 """Seconds a second, behind or ahead, that are forgotten: two clocks never agree, and a pause is made up some time."""
 
@@ -37,15 +40,17 @@ class Supply:
         if self.look_at is None or now < self.look_at:
             return None
         passed, came = now - self._looked_at, audio_s - self._audio_s
-        self._looked_at, self._audio_s, self.look_at = now, audio_s, now + LOOK_EVERY_S
+        self._looked_at, self._audio_s = now, audio_s
         if self._told:
             self._told = came < KEPT_UP * passed
+            self.look_at = now + LOOK_AGAIN_S
             return None
         forgiven = FORGIVEN * passed
         behind_s = self._behind_s + passed - came
         self._behind_s = max(0.0, behind_s - forgiven) if behind_s > 0 else min(0.0, behind_s + forgiven)
         if self._behind_s >= TELL_AT_S - 1e-6:
             self._behind_s, self._told = 0.0, True
+            self.look_at = now + LOOK_AGAIN_S
             return behind_s
         self.look_at = now + min(LOOK_EVERY_S, (TELL_AT_S - self._behind_s) / (1 - FORGIVEN))
         return None
