@@ -250,3 +250,22 @@ async def test_a_client_that_speaks_lives_though_its_pongs_wait_behind_unread_au
         await asyncio.sleep(SPEECH_S)
     assert (await served.client.get(f"/api/calls/{call['callId']}")).json()["ended"] is None
     mute.writer.close()
+
+
+async def test_a_client_that_leaves_before_its_socket_is_open_is_no_error_of_the_server(
+    served: House, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(3):
+        call = await create(served)
+        url = urlsplit(call["joinUrl"])
+        lines = (
+            f"GET {url.path}?{url.query} HTTP/1.1",
+            *("Host: x", "Connection: Upgrade", "Upgrade: websocket"),
+            *("Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="),
+        )
+        _, writer = await asyncio.open_connection(url.hostname, url.port)
+        writer.write("\r\n".join((*lines, "", "")).encode())
+        writer.transport.abort()
+        await ended(served, call["callId"])
+    written = capsys.readouterr()
+    assert "join_failed" not in written.out + written.err

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import structlog
 from fastapi import APIRouter
-from starlette.websockets import WebSocket, WebSocketState
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from antiphon.errors import JoinRefused
 from antiphon.media.server_websocket import ServerWebSocket
@@ -42,8 +42,8 @@ async def join(websocket: WebSocket, call_id: str) -> None:
     try:
         ticket = await _claim(serving, websocket, call_id)
         try:
-            await websocket.accept()
-            await _serve(serving, websocket, ticket)
+            if await _opened(websocket, call_id):
+                await _serve(serving, websocket, ticket)
         finally:
             await serving.switchboard.release(ticket)
     except JoinRefused as refusal:
@@ -52,6 +52,16 @@ async def join(websocket: WebSocket, call_id: str) -> None:
     except Exception as error:
         _log.error("join_failed", call_id=call_id[:36], error=type(error).__name__, where=where(error))
         await _close(websocket, SERVER_FAULT, "something went wrong on the server")
+
+
+async def _opened(websocket: WebSocket, call_id: str) -> bool:
+    """Open the socket; ``False`` where the client has left already, as clients do."""
+    try:
+        await websocket.accept()
+    except (OSError, WebSocketDisconnect):
+        _log.info("join_abandoned", call_id=call_id[:36], reason="the client left before its WebSocket was open")
+        return False
+    return True
 
 
 async def _claim(serving: Services, websocket: WebSocket, call_id: str) -> JoinTicket:
