@@ -161,6 +161,14 @@ async def test_calls_are_listed_newest_first_in_pages(client: httpx.AsyncClient)
     assert (await client.get(second["previous"])).json()["results"] == first["results"]
 
 
+async def test_calls_are_found_by_the_id_that_their_voice_has_on_the_hosted_service(client: httpx.AsyncClient) -> None:
+    hosted = "1769b283-36c6-4883-9c52-17bf75a29bc5"
+    await create(client, voice="Anna")
+    wanted = [(await create(client, voice=name))["callId"] for name in (hosted, "Tanya-English")]
+    found = (await client.get("/api/calls", params={"voiceId": hosted, "sort": "created"})).json()["results"]
+    assert [call["callId"] for call in found] == wanted
+
+
 async def test_calls_can_be_selected(client: httpx.AsyncClient) -> None:
     wanted = await create(client, metadata={"source": "phone", "tier": "1"}, voice="Anna")
     await create(client, metadata={"source": "web"})

@@ -229,7 +229,7 @@ async def test_filters(store: Repositories) -> None:
     assert await found(store, CallFilter(metadata={"odd": "1"})) == [1, 3]
     assert await found(store, CallFilter(metadata={"odd": "1", "a'\"%.": "x" * 5000})) == [1, 3]
     assert await found(store, CallFilter(metadata={"odd": "2"})) == []
-    assert await found(store, CallFilter(voice_id="mark")) == [1]
+    assert await found(store, CallFilter(voice_ids=("other", "mark"))) == [1]
     assert await found(store, CallFilter(agent_ids=("ada", "bob"))) == [1]
     assert await found(store, CallFilter(search="éclair")) == [2, 3]
     assert await found(store, CallFilter(search="100%")) == [2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time
 from typing import Annotated, Any
@@ -101,7 +102,7 @@ async def calls_list(
             for key, value in request.query_params.items()
             if key.startswith("metadata.")
         },
-        voice_id=None if voice_id is None else str(voice_id),
+        voice_ids=_voice_ids(serving, voice_id),
         agent_ids=tuple(str(agent_id) for agent_id in agent_ids or ()),
         search=search,
     )
@@ -164,6 +165,15 @@ async def _continuation(serving: Services, prior_call_id: UUID | None) -> Callab
 def _shown(request: Request, serving: Services, call: CallRecord) -> dict[str, Any]:
     """The call, with its join URL for as long as that serves."""
     return call_json(call, serving.switchboard.join_url(call, join_base(request, serving.config)))
+
+
+def _voice_ids(serving: Services, voice_id: UUID | None) -> tuple[str, ...]:
+    """The ids of the voice that is meant: an alias has one of its own, and calls have that of the voice."""
+    if voice_id is None:
+        return ()
+    with contextlib.suppress(InvalidRequest):
+        return str(voice_id), str(serving.engines.voice(str(voice_id)).voice_id)
+    return (str(voice_id),)
 
 
 def _instant(name: str, text: str | None, otherwise: time) -> datetime | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, time
-from operator import eq, ge, le
+from operator import ge, le
 from typing import Any
 
 from sqlalchemy import ColumnElement, or_, select
@@ -20,8 +20,8 @@ from antiphon.store.tables import CallLabelRow, CallRow, MessageRow
 class CallFilter:
     """All conditions hold together; ``None`` and empty ones don't limit.
 
-    Dates and durations are inclusive at both ends. ``metadata`` pairs must match exactly. ``voice_id`` matches
-    a voice's id. ``search`` is found, in any case, within a message, a summary or a short summary. A call that
+    Dates and durations are inclusive at both ends. ``metadata`` pairs must match exactly. Of ``voice_ids``
+    one matches. ``search`` is found, in any case, within a message, a summary or a short summary. A call that
     has not ended has no duration yet; one never joined lasted 0 s. Times of day are UTC.
     """
 
@@ -32,7 +32,7 @@ class CallFilter:
     duration_min_s: float | None = None
     duration_max_s: float | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
-    voice_id: str | None = None
+    voice_ids: tuple[str, ...] = ()
     agent_ids: tuple[str, ...] = ()
     search: str | None = None
     live: bool = False
@@ -47,7 +47,6 @@ class CallFilter:
             (_second_of_day(self.time_of_day_end), table.day_s, le),
             (self.duration_min_s, table.duration_s, ge),
             (self.duration_max_s, table.duration_s, le),
-            (self.voice_id, table.voice_id, eq),
         ]
         conditions: list[ColumnElement[bool]] = [
             compare(column, value) for value, column, compare in bounds if value is not None
@@ -55,6 +54,8 @@ class CallFilter:
         for key, value in self.metadata.items():
             having = select(CallLabelRow.call_id).where(CallLabelRow.digest == label_digest(key, value))
             conditions.append(CallRow.call_id.in_(having))
+        if self.voice_ids:
+            conditions.append(CallRow.voice_id.in_(self.voice_ids))
         if self.agent_ids:
             conditions.append(CallRow.agent_id.in_(self.agent_ids))
         if self.search:
