@@ -182,6 +182,8 @@ BAD: list[tuple[Any, str]] = [
     ({"firstSpeaker": "FIRST_SPEAKER_DOG"}, "firstSpeaker"),
     ({"firstSpeaker": "FIRST_SPEAKER_USER", "firstSpeakerSettings": {"agent": {}}}, "firstSpeaker"),
     ({"firstSpeakerSettings": {"agent": {}, "user": {}}}, "firstSpeakerSettings"),
+    ({"joinTimeout": "5s", "join_timeout": "6s"}, "joinTimeout"),
+    ({"vadSettings": {"turn_endpoint_delay": "1s", "turnEndpointDelay": "1s"}}, "vadSettings.turnEndpointDelay"),
     ({"firstSpeakerSettings": {"agent": {"text": "Hi.", "prompt": "Greet."}}}, "firstSpeakerSettings.agent"),
     (
         {"firstSpeakerSettings": {"user": {"fallback": {"text": "Hi.", "prompt": "Greet."}}}},

@@ -58,7 +58,15 @@ class WireModel(BaseModel):
             return value
         few_enough(value)
         names = {name: field.alias or name for name, field in cls.model_fields.items()}
-        return {names.get(key, key): item for key, item in value.items() if not _means_absent(item)}
+        found: dict[Any, Any] = {}
+        for key, item in value.items():
+            if _means_absent(item):
+                continue
+            name = names.get(key, key)
+            if name in found:
+                raise wrong("is given twice, in both spellings", str(name))
+            found[name] = item
+        return found
 
     def to_json(self) -> dict[str, Any]:
         """The fields that were sent, durations in their shortest form."""
