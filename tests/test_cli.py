@@ -70,6 +70,20 @@ def complains(ran: Ran, *words: str) -> None:
         assert word in last
 
 
+@pytest.mark.parametrize("command", ["serve", "call", "keys"])
+async def test_ctrl_c_amid_the_imports_is_no_traceback(command: str, tmp_path: Path) -> None:
+    """The import that is interrupted here stands for all: it stops until the signal has come."""
+    (tmp_path / "typer.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "antiphon", command),
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(20):
+        _, err = await process.communicate()
+    assert (process.returncode, err) == (-signal.SIGINT, b"")
+
+
 async def test_version() -> None:
     assert await antiphon("--version") == Ran(0, f"antiphon {__version__}\n", "")
 

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import signal
+import subprocess
+import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -20,6 +25,8 @@ pytestmark = pytest.mark.models
 FOLDER = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "antiphon" / "models"
 HELLO = {"messages": [{"role": "user", "content": "Hello."}], "max_tokens": 200, "stream": True}
 WORTH_A_WARNING_S = 0.25
+
+T = TypeVar("T")
 
 
 def server() -> LlamaServer:
@@ -96,3 +103,40 @@ def test_closing_while_the_model_loads_gives_up_at_once() -> None:
     assert time.monotonic() - began < 2, "loading takes four seconds"
     assert [str(error) for error in failed] == ["the language model is closed"]
     assert not failed[0].retryable
+
+
+def test_a_child_that_loads_ends_at_once_with_a_parent_that_is_killed() -> None:
+    """No Python runs in it then, so the kernel has to see to it."""
+    path = weights.find("qwen2.5-1.5b", FOLDER)
+    loading = "import sys, pathlib; from antiphon.engines.llama_server import LlamaServer as Server; "
+    loading += "Server(pathlib.Path(sys.argv[1]), threads=2, context_tokens=512, slots=2).load()"
+    with subprocess.Popen([sys.executable, "-c", loading, path]) as parent:
+        child = wait_for(lambda: only_child(parent.pid))
+        wait_for(lambda: has_open(child, path))
+        watched = os.pidfd_open(child)
+        began = time.monotonic()
+        parent.kill()
+    try:
+        assert select.select([watched], [], [], 10)[0]
+        assert time.monotonic() - began < 1, "loading takes four seconds"
+    finally:
+        os.close(watched)
+
+
+def only_child(pid: int) -> int | None:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return int(children[0]) if children else None
+
+
+def has_open(pid: int, path: Path) -> bool:
+    files = Path(f"/proc/{pid}/fd").iterdir()
+    return any(os.path.realpath(file) == os.path.realpath(path) for file in files)
+
+
+def wait_for(look: Callable[[], T | None]) -> T:
+    """What ``look`` finds, as soon as it finds anything, for 20 s."""
+    until = time.monotonic() + 20
+    while not (found := look()):
+        assert time.monotonic() < until
+        time.sleep(0.001)
+    return found

@@ -13,14 +13,17 @@ messages come over it, and how many tokens they are goes back. The process ends 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import http.client
 import json
 import os
 import secrets
+import select
 import signal
 import socket
 import sys
 import threading
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from multiprocessing.connection import Connection
@@ -74,7 +77,8 @@ def main() -> None:
     _leave_signals_to_the_parent()
     orders = Orders(**json.loads(control.recv(_LARGEST_MESSAGE_BYTES)))
     try:
-        server = _start(orders)
+        with _ending_with_the_parent(control):
+            server = _start(orders)
     except ImportError as error:
         control.send(Loaded(NO_LIBRARY, str(error)).to_json())
         return
@@ -97,6 +101,26 @@ def _leave_signals_to_the_parent() -> None:
     """Ignore what a terminal or a service manager sends to a whole group: the parent ends its calls first, then us."""
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, signal.SIG_IGN)
+
+
+@contextlib.contextmanager
+def _ending_with_the_parent(control: socket.socket) -> Iterator[None]:
+    """Have the kernel end this process if the parent dies amid the block, in which no Python runs.
+
+    SIGIO, whose default is to end, comes with whatever happens on the socket: with the parent waiting for our answer,
+    that is only its end. (The kernel's signal for a parent's death would also come at the end of the thread that
+    started us.)
+    """
+    signal.signal(signal.SIGIO, signal.SIG_DFL)
+    flags = fcntl.fcntl(control, fcntl.F_GETFL)
+    fcntl.fcntl(control, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(control, fcntl.F_SETFL, flags | os.O_ASYNC)
+    try:
+        if select.select([control], [], [], 0)[0]:  # gone before the kernel was asked
+            os._exit(0)
+        yield
+    finally:
+        fcntl.fcntl(control, fcntl.F_SETFL, flags)
 
 
 def _chat(server: Any, connection: Connection) -> None:
