@@ -35,13 +35,13 @@ from stage import console, show
 from antiphon.audio.mulaw import mulaw_decode, mulaw_encode
 from antiphon.audio.resampling import resample_file
 from antiphon.client.wav import Samples, read_wav
+from antiphon.config.config import load_config
 from antiphon.engines.hibari import HibariSpeaker
 from antiphon.engines.protocols import LISTENING_RATE
 from antiphon.engines.silero import SileroVoiceActivity
 from antiphon.engines.weights import find
 from antiphon.engines.whisper import SPEECH, WhisperTranscriber
 from antiphon.engines.words import normalise_words, word_errors
-from antiphon.server.config import load_config
 from antiphon.session.listener import Listener
 
 HUMAN = Path("/usr/share/pocketsphinx/test/data")

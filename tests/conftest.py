@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from antiphon.config.config import load_config
 from antiphon.demo.server_process import free_port, server_process
 from antiphon.engines.weights import DEFAULT_MODELS, State, state
-from antiphon.server.config import load_config
+
+pytest_plugins = ["tests.support.server_fixtures"]
 
 SCRIPTED = """
 voice_activity = { engine = "scripted" }

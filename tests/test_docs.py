@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from antiphon.config.config import load_config
 from antiphon.engines.weights import CATALOGUE, DEFAULT_MODELS
-from antiphon.server.config import load_config
 from tests.support.configuration_page import BEGIN, PAGE, reference
 
 ROOT = Path(__file__).parents[1]

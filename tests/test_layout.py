@@ -42,7 +42,7 @@ def test_the_ci_script_can_be_run() -> None:
 
 def test_tests_mirror_the_source() -> None:
     rooms = {path.name for path in (ROOT / "src" / "antiphon").iterdir() if (path / "__init__.py").exists()}
-    tested = {path.name for path in (ROOT / "tests").iterdir() if list(path.glob("test_*.py"))}
+    tested = {path.name for path in (ROOT / "tests").iterdir() if list(path.rglob("test_*.py"))}
     assert rooms - {"migrations"} <= tested
 
 

@@ -22,8 +22,8 @@ from antiphon.call.messages import CallEvent
 from antiphon.call.prompt import Prompt
 from antiphon.call.settings import CallSettings
 from antiphon.engines.protocols import Generated, Samples
-from antiphon.media.server_websocket import ServerWebSocket
-from antiphon.server.sockets import EXTENSION, CallSocket
+from antiphon.media.websocket.medium import ServerWebSocket
+from antiphon.media.websocket.socket import EXTENSION, CallSocket
 from antiphon.session.pacer import Pacer
 from antiphon.session.parts import CallEngines
 from antiphon.session.session import Session
@@ -224,13 +224,13 @@ class CountedCall:
         for _ in range(packets):
             self.clock[0] += 0.02
             self.wire.packet(self.packet)
-            self.pacer.gathering.take_in()
+            self.pacer.batch_reader.take_in()
 
     async def _serve(self, scope: Any, receive: Any, send: Any) -> None:
         websocket = WebSocket(scope, receive, send)
         await websocket.accept()
         direct: CallSocket = scope["extensions"][EXTENSION]
-        direct.gather_in(self.pacer.gathering)
+        direct.read_in_batches(self.pacer.batch_reader)
         engines = CallEngines(self.activity, None, Transcriber(), Model(), self.speaker)
         async with ServerWebSocket(websocket, self._input_rate, OUTPUT_RATE, direct) as self._medium:
             self._session = Session(

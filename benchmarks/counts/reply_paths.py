@@ -21,14 +21,14 @@ from antiphon.call import events as ev
 from antiphon.call.call import Call
 from antiphon.call.messages import Modality, Role, Severity, Transcript
 from antiphon.call.settings import CallSettings
-from antiphon.session.outlet import Outlet, Participant
 from antiphon.session.pacer import Pacer
+from antiphon.session.participants import Participant, Participants
 from antiphon.session.player import Player
-from antiphon.session.spool import Spool
 from antiphon.store.database import Database
 from antiphon.store.ledger import Ledger
 from antiphon.store.records import CallRecord, EventRecord, MessageRecord, MessageRole, StageRecord
 from antiphon.store.repositories import Repositories
+from antiphon.store.write_ahead import WriteAhead
 from antiphon.wire.outgoing import WEBSOCKET_DEFAULTS
 from counts.call import CHARACTER_S, CLIENT_BUFFER_MS, OUTPUT_RATE, CountedCall, Forgetful
 from counts.hot_path import HotPath, Work, expect
@@ -187,7 +187,7 @@ async def messages() -> AsyncIterator[Work]:
     """What is new of a transcript, as JSON in a WebSocket frame; each wakes the task that sends."""
     async with CountedCall(CallSettings("call", OUTPUT_RATE, first_speaker=LISTENING)) as call:
         client = Participant(call.medium.send_message, WEBSOCKET_DEFAULTS)
-        outlet = Outlet(client, Forgetful(), asyncio.get_running_loop().time)
+        participants = Participants(client, Forgetful(), asyncio.get_running_loop().time)
         message = Transcript(Role.AGENT, Modality.VOICE, 4, False, delta=" from the third")
         sent = call.wire.sent
 
@@ -197,7 +197,7 @@ async def messages() -> AsyncIterator[Work]:
 
         async def run(rounds: int) -> None:
             for _ in range(rounds):
-                outlet.emit(message)
+                participants.emit(message)
                 await asyncio.sleep(0)
 
         yield Work(run, ready, lambda rounds: expect(len(sent), rounds, "messages sent"))
@@ -207,12 +207,12 @@ async def messages() -> AsyncIterator[Work]:
 async def spool_lines() -> AsyncIterator[Work]:
     """A message into the file of its call."""
     with tempfile.TemporaryDirectory() as folder:
-        spool = Spool(Path(folder))
+        write_ahead = WriteAhead(Path(folder))
         message = MessageRecord("call", "stage", 4, MessageRole.AGENT, TALE, Modality.VOICE, 4)
 
         async def run(rounds: int) -> None:
             for _ in range(rounds):
-                spool.add(message)
+                write_ahead.add(message)
 
         yield Work(run)
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from antiphon.call.settings import CallSettings, FirstSpeaker, Greeting, TurnSettings, VadSettings
+from antiphon.config.config import load_config
 from antiphon.engines import weights
 from antiphon.engines.protocols import ACTIVITY_FRAME
 from antiphon.engines.silero import SileroVoiceActivity
 from antiphon.engines.silero_network import CONTEXT, FRAME, STATE, SileroNetwork, Workspace
-from antiphon.server.config import load_config
 from counts.call import OUTPUT_RATE, CountedCall, letters, until
 from counts.hot_path import HotPath, Work, expect
 
@@ -60,7 +60,7 @@ async def begin_playing(call: CountedCall) -> Callable[[float], None]:
 async def packets(rate: int) -> AsyncIterator[Work]:
     """From the beat of the clock: epoll, reading, the frame's head and mask, resampling, cutting."""
     async with CountedCall(CallSettings("call", OUTPUT_RATE, first_speaker=LISTENING), rate) as call:
-        take_in, clock, frames = call.pacer.gathering.take_in, call.clock, call.activity.frames
+        take_in, clock, frames = call.pacer.batch_reader.take_in, call.clock, call.activity.frames
 
         async def ready(rounds: int) -> None:
             frames.clear()

@@ -110,7 +110,7 @@ async def _speak(
     for number in range(calls):
         said = timetable(number, seconds - 1.0, setting.clips) if server.kind != "echo" else []
         callers.append(Caller(number, server.kind, wire.packets(said, packets), said))
-    invited = zip(callers, await server.invitations(range(calls)), strict=True)
+    invited = zip(callers, await server.join_tokens(range(calls)), strict=True)
     admitted = [(caller, url) for caller, url in invited if url is not None]
     if not admitted:
         raise AllRefused(f"the server refused all {calls} calls")

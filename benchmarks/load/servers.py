@@ -66,7 +66,7 @@ class Server:
     pid: int
     database: Path | None = None
 
-    async def invitations(self, callers: Sequence[int]) -> list[str | None]:
+    async def join_tokens(self, callers: Sequence[int]) -> list[str | None]:
         """The WebSocket address of each caller's call; None for one that is refused (503)."""
         if self.kind != "antiphon":
             return [f"{self.url.replace('http', 'ws')}/ws?caller={caller}" for caller in callers]

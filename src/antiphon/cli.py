@@ -24,7 +24,7 @@ from antiphon.commands.options import ConfigOption, DataOption, load
 from antiphon.ending import run_stoppable, run_to_the_end
 
 if TYPE_CHECKING:
-    from antiphon.server.config import Config
+    from antiphon.config.config import Config
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -117,11 +117,11 @@ def serve(
     if pull:
         _pull_used(loaded)
     if loaded.workers > 1:
-        from antiphon.server.front import serve as serve_with_workers
+        from antiphon.process.supervisor import serve as serve_with_workers
 
         serve_with_workers(loaded)
     else:
-        from antiphon.server.run import serve as serve_alone
+        from antiphon.process.server import serve as serve_alone
 
         serve_alone(loaded)
 

@@ -3,7 +3,7 @@
 ::
 
     AntiphonError
-    ├── RequestError            the client's fault; one HTTP status each (server/errors.py maps them)
+    ├── RequestError            the client's fault; one HTTP status each (api/errors.py maps them)
     │   ├── InvalidRequest      400  a field is wrong; ``fields`` names each
     │   ├── Unauthorized        401  no key, or a wrong one
     │   ├── Forbidden           403  the key is good, the thing is not yours

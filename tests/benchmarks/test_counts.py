@@ -17,7 +17,7 @@ from counts.hot_path import HotPath, NotDone, expect
 from counts.paths import all_paths
 from counts.worker import count
 
-from antiphon.server.frames import audio_of
+from antiphon.media.websocket.frames import audio_of
 
 PROGRAM = Path(__file__).parents[2] / "benchmarks" / "bench_counts.py"
 OF_A_MODEL = ("judge", "onnx", "voices")

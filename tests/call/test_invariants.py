@@ -16,7 +16,7 @@ from antiphon.call.history import SpokenMessage, ToolMessage, ToolRole
 from antiphon.call.messages import AgentState, Modality, PlaybackClearBuffer, Role, StateChanged, Transcript
 from antiphon.call.prompt import Reaction, ToolRequest, ToolSpec
 from antiphon.call.settings import CallSettings, EndBehavior, FirstSpeaker, Greeting, TimedMessage
-from antiphon.call.tools import ResponseType, ToolOutcome
+from antiphon.call.tools.outcomes import ResponseType, ToolOutcome
 from tests.support import random_threads
 
 LIVE = -1

@@ -10,7 +10,7 @@ from antiphon.call.messages import Role
 from antiphon.call.prompt import ChatMessage, Reaction, ToolRequest, ToolSpec
 from antiphon.call.settings import FirstSpeaker
 from antiphon.call.stages import Stage as NewStage
-from antiphon.call.tools import ResponseType, ToolOutcome, Urgency
+from antiphon.call.tools.outcomes import ResponseType, ToolOutcome, Urgency
 from tests.support.stage import Engines, Stage, settings
 
 LOOK = ToolSpec("look", "Looks.", {"type": "object"})

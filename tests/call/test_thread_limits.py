@@ -9,14 +9,12 @@ from antiphon.call.messages import (
     ThreadRejected,
 )
 from antiphon.call.settings import ThreadSettings
-from antiphon.call.tools import (
-    ThreadLimits,
-)
-from tests.call.test_threads import SIDE, call, spawn, spawned, state, text, told, with_later
+from antiphon.call.tools.outcomes import ThreadLimits
+from tests.call.threads.test_threads import SIDE, call, spawn, spawned, state, text, told, with_later
 
 
 def test_too_many_threads_are_rejected_and_failed_ones_do_not_count() -> None:
-    stage = call(threads=ThreadSettings(most=2), asides_fail=True)
+    stage = call(threads=ThreadSettings(most=2), threads_fail=True)
     spawned(text("fails"), stage=stage, thread="a").run(2.0)
     for name in "bcd":
         stage.feed(ev.SpawnRequested(stage.now, spawn(thread=name)))
@@ -48,7 +46,7 @@ def test_a_thread_that_is_told_too_much_fails() -> None:
 def test_tokens_are_the_engines_or_estimated(
     usage: tuple[int | None, int, int | None], expected: dict[str, int]
 ) -> None:
-    stage = spawned(text("x" * 40), stage=call(aside_usage=usage)).run(10.0)
+    stage = spawned(text("x" * 40), stage=call(thread_usage=usage)).run(10.0)
     extras = stage.events("side_generation.completed")[0].extras
     written = len("To " + "x" * 40 + ": noted.")
     if usage[2] is None:
@@ -57,10 +55,10 @@ def test_tokens_are_the_engines_or_estimated(
 
 
 def test_the_engine_is_told_to_stop_one_token_after_the_limit() -> None:
-    stage = call(aside_usage=(50, 0, 6))
+    stage = call(thread_usage=(50, 0, 6))
     spawned(text("one"), stage=stage, limits=ThreadLimits(output_tokens=10, generation_output_tokens=8))
     with_later(stage, 3.0, text("two"))
-    assert [aside.prompt.output_tokens for aside in stage.asides] == [9, 5]
+    assert [aside.prompt.output_tokens for aside in stage.thread_generation] == [9, 5]
     assert stage.events("thread.limit_reached")[0].extras == {
         "thread_id": SIDE,
         "total_input_tokens": stage.events("thread.limit_reached")[0].extras["total_input_tokens"],

@@ -8,12 +8,12 @@ import pytest
 
 from antiphon.call import actions as act
 from antiphon.call import events as ev
-from antiphon.call.conversation import Conversation
 from antiphon.call.ends import EndReason
 from antiphon.call.messages import AgentState, CallEvent, Modality, Role, Severity
 from antiphon.call.prompt import ToolSpec
+from antiphon.call.rules.next_reply import Conversation
 from antiphon.call.settings import FirstSpeaker
-from antiphon.call.toolwork import Toolwork
+from antiphon.call.tools.invocations import Toolwork
 from antiphon.call.watchdog import SLACK_S, STOPPED_PATIENCE_S, Wait, Watchdog
 from tests.support.stage import Engines, Stage, settings
 

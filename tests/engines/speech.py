@@ -10,11 +10,11 @@ import numpy as np
 import antiphon.demo
 from antiphon.audio.resampling import resample_file
 from antiphon.client.wav import read_wav
+from antiphon.config.config import load_config
 from antiphon.engines import weights
 from antiphon.engines.hibari import HibariSpeaker
 from antiphon.engines.protocols import ACTIVITY_FRAME, LISTENING_RATE, Samples
 from antiphon.engines.silero import SileroVoiceActivity
-from antiphon.server.config import load_config
 
 
 def fetched(name: str) -> Path:

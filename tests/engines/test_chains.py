@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from antiphon.config.config import Config, load_config
 from antiphon.engines.chains import chain
 from antiphon.errors import ConfigError
-from antiphon.server.config import Config, load_config
 
 SCRIPTED = '{{ engine = "scripted"{} }}'
 

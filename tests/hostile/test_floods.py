@@ -9,7 +9,7 @@ import time
 import pytest
 from websockets.frames import Opcode
 
-from antiphon.server.run import settle_memory
+from antiphon.process.server import settle_memory
 from tests.hostile.house import House, take_turn, talking
 from tests.hostile.raw import RawClient, frame
 from tests.hostile.sound import pcm, tone

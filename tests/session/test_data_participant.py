@@ -24,8 +24,8 @@ from antiphon.session.pacer import Pacer
 from antiphon.session.parts import CallEngines, CallTools
 from antiphon.session.session import Session
 from antiphon.tools.http import HttpCaller
-from antiphon.tools.reach import Reach
 from antiphon.tools.selection import select
+from antiphon.tools.ssrf_guard import SsrfGuard
 from antiphon.wire.call_request import parse_call_request
 from antiphon.wire.outgoing import WEBSOCKET_DEFAULTS
 from antiphon.wire.tool_definitions import to_selected
@@ -90,7 +90,7 @@ def wanted(url: str, connections: DataConnections, **more: Any) -> CallDataConne
 async def call(
     url: str | None,
     *,
-    reach: Reach | None = None,
+    ssrf_guard: SsrfGuard | None = None,
     replies: tuple[str, ...] = ("A reply that lasts a while.",),
     tools: tuple[dict[str, Any], ...] = (),
     recording: Path | None = None,
@@ -100,7 +100,7 @@ async def call(
 ) -> AsyncIterator[Live]:
     """Serve a call whose client leaves at the end of the block; nothing may be left then."""
     client, record, pacer = VirtualClient(), Record(), Pacer()
-    http, connections = HttpCaller(), DataConnections(reach or Reach(allow_private=True), delay=delay)
+    http, connections = HttpCaller(), DataConnections(ssrf_guard or SsrfGuard(allow_private=True), delay=delay)
     selected = parse_call_request({"selectedTools": list(tools)}).selected_tools
     chosen = select([to_selected(item) for item in selected], lambda *_: None)
     engines = CallEngines(

@@ -7,17 +7,17 @@ from itertools import pairwise
 
 import pytest
 
-from antiphon.media.outbox import MOST_AUDIO_FRAMES
+from antiphon.media.data_connection.outbox import MOST_AUDIO_FRAMES
 from antiphon.session import data_connections
 from antiphon.session.data_connections import DataConnections
-from antiphon.tools.reach import Reach
+from antiphon.tools.ssrf_guard import SsrfGuard
 from tests.session.test_data_participant import TURN, call, wanted
 from tests.support.far_end import far_end
 
 
 async def test_an_address_that_may_not_be_reached_is_refused_and_the_call_goes_on() -> None:
     async with far_end() as end:
-        async with call(f"ws://localhost:{end.port}/secret-path?token=secret", reach=Reach()) as live:
+        async with call(f"ws://localhost:{end.port}/secret-path?token=secret", ssrf_guard=SsrfGuard()) as live:
             live.ask()
             await live.until(lambda: live.texts("agent"))
         assert end.requests == []
@@ -30,7 +30,7 @@ async def test_an_address_that_may_not_be_reached_is_refused_and_the_call_goes_o
 async def test_a_redirect_to_an_address_that_may_not_be_reached_is_refused() -> None:
     async with far_end() as inside, far_end() as end:
         end.answers = [(307, {"Location": f"ws://127.0.0.2:{inside.port}/"})] * 1_000
-        async with call(end.url, reach=Reach(allowed=("127.0.0.1",))) as live:
+        async with call(end.url, ssrf_guard=SsrfGuard(allowed=("127.0.0.1",))) as live:
             await live.until(lambda: "data_connection_refused" in live.record.kinds())
         assert inside.requests == []
     assert "127.0.0.2 is not a public address" in live.record.noted[0].text
@@ -72,7 +72,7 @@ async def test_a_far_end_that_never_reads_does_not_hurt_the_call() -> None:
 
 
 async def test_a_server_that_stops_waits_for_the_last_words_but_not_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    connections = DataConnections(Reach(allow_private=True))
+    connections = DataConnections(SsrfGuard(allow_private=True))
     parts = wanted("ws://127.0.0.1:1", connections)
     monkeypatch.setattr(data_connections, "LAST_WORDS_S", 0.2)
     said: list[str] = []

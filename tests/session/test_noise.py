@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from antiphon.call.endpointing import FRAME_S
+from antiphon.call.listening.endpointing import FRAME_S
 from antiphon.call.messages import Role
 from antiphon.call.settings import FirstSpeaker, Greeting
 from antiphon.engines.protocols import LISTENING_RATE, Samples

@@ -13,12 +13,12 @@ from itertools import pairwise
 
 import pytest
 
-from antiphon.media.gathering import Gathering
+from antiphon.media.websocket.batch_reader import BatchReader
 from antiphon.session.pacer import SLOT_S, SLOTS, Pacer
 from tests.support.virtual_loop import VirtualLoop, run_virtual
 
 
-class Counting(Gathering):
+class Counting(BatchReader):
     """Notes when it is told to take in."""
 
     def __init__(self) -> None:
@@ -71,58 +71,58 @@ def differences(times: list[float]) -> list[float]:
 
 def test_it_sleeps_while_there_are_neither_players_nor_sockets() -> None:
     async def scene() -> None:
-        gathering = Counting()
-        pacer = Pacer(gathering)
+        batch_reader = Counting()
+        pacer = Pacer(batch_reader)
         async with running(pacer):
             await passed(60)
-            assert gathering.beats == []
+            assert batch_reader.beats == []
             number = pacer.add(lambda now: None, broken)
             await passed(1)
             pacer.remove(number)
             await passed(1)
-            beats = len(gathering.beats)
+            beats = len(batch_reader.beats)
             await passed(60)
-            assert len(gathering.beats) == beats < 220
+            assert len(batch_reader.beats) == beats < 220
 
     run_virtual(scene())
 
 
 def test_it_beats_while_there_are_only_sockets() -> None:
     async def scene() -> None:
-        gathering = Counting()
+        batch_reader = Counting()
         heard: list[tuple[float, bytes]] = []
         loop = asyncio.get_running_loop()
-        async with running(Pacer(gathering)):
+        async with running(Pacer(batch_reader)):
             await passed(10)
             with pipe() as (near, far):
-                gathering.add(near, lambda: heard.append((loop.time(), os.read(near, 100))))
+                batch_reader.add(near, lambda: heard.append((loop.time(), os.read(near, 100))))
                 await passed(1.0)
-                assert differences(gathering.beats) == pytest.approx([SLOT_S] * (len(gathering.beats) - 1))
-                assert len(gathering.beats) == pytest.approx(1.0 / SLOT_S, abs=2)
+                assert differences(batch_reader.beats) == pytest.approx([SLOT_S] * (len(batch_reader.beats) - 1))
+                assert len(batch_reader.beats) == pytest.approx(1.0 / SLOT_S, abs=2)
                 os.write(far, b"hello")
                 await passed(SLOT_S)
                 assert [data for _, data in heard] == [b"hello"]
-                gathering.remove(near)
+                batch_reader.remove(near)
             await passed(0.1)
-            beats = len(gathering.beats)
+            beats = len(batch_reader.beats)
             await passed(60)
-            assert len(gathering.beats) == beats
+            assert len(batch_reader.beats) == beats
 
     run_virtual(scene())
 
 
 def test_what_has_come_is_taken_in_before_players_are_asked() -> None:
     async def scene() -> None:
-        gathering, order = Gathering(), list[str]()
-        pacer = Pacer(gathering)
+        batch_reader, order = BatchReader(), list[str]()
+        pacer = Pacer(batch_reader)
         pacer.add(lambda now: order.append("asked"), broken)
         with pipe() as (near, far):
-            gathering.add(near, lambda: order.append(os.read(near, 100).decode()))
+            batch_reader.add(near, lambda: order.append(os.read(near, 100).decode()))
             os.write(far, b"came")
             async with running(pacer):
                 await passed(SLOT_S / 2)
             assert order == ["came", "asked"]
-            gathering.remove(near)
+            batch_reader.remove(near)
 
     run_virtual(scene())
 
@@ -147,8 +147,8 @@ def test_after_a_late_beat_the_schedule_goes_on(late_s: float) -> None:
     """Short delays are made up for; after long ones there is no burst of beats for what was missed."""
 
     async def scene() -> None:
-        gathering, asked, late = Counting(), list[float](), [late_s]
-        pacer = Pacer(gathering)
+        batch_reader, asked, late = Counting(), list[float](), [late_s]
+        pacer = Pacer(batch_reader)
 
         def player(now: float) -> None:
             asked.append(now)
@@ -159,10 +159,10 @@ def test_after_a_late_beat_the_schedule_goes_on(late_s: float) -> None:
         async with running(pacer):
             await passed(10 * SLOTS * SLOT_S + late_s + SLOT_S)
             assert pacer.lateness_s < late_s
-            asked_by_then, beats_by_then = len(asked), len(gathering.beats)
+            asked_by_then, beats_by_then = len(asked), len(batch_reader.beats)
             await passed(1.0)
             assert len(asked) - asked_by_then == pytest.approx(50, abs=SLOTS)
-            assert len(gathering.beats) - beats_by_then == pytest.approx(200, abs=SLOTS + 1)
+            assert len(batch_reader.beats) - beats_by_then == pytest.approx(200, abs=SLOTS + 1)
             assert pacer.lateness_s == pytest.approx(0.0, abs=1e-6)
             assert differences(asked[-30:]) == pytest.approx([SLOTS * SLOT_S] * 29)
 

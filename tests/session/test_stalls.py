@@ -10,10 +10,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from antiphon import metrics
-from antiphon.call.agenda import APOLOGY
 from antiphon.call.ends import EndReason
 from antiphon.call.messages import Modality, Role
 from antiphon.call.prompt import Prompt
+from antiphon.call.speaking.agenda import APOLOGY
 from antiphon.engines.candidates import Candidate, Candidates
 from antiphon.engines.fallback import FallbackModel, FallbackSpeaker, FallbackTranscriber
 from antiphon.engines.protocols import Alive, Generated, LanguageModel, Samples, Speaker, Transcriber

@@ -13,7 +13,7 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from antiphon.server.config import ENVIRONMENT, Config
+from antiphon.config.config import ENVIRONMENT, Config
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
 BEGIN = "<!-- The tables from here on are made from the code: python -m tests.support.configuration_page -->\n"

@@ -15,8 +15,9 @@ from typing import Any, TypeAlias
 import uvicorn
 from websockets.frames import Close, Opcode
 
-from antiphon.media.gathering import Gathering
-from antiphon.server.sockets import EXTENSION, CallSocket, address, listen
+from antiphon.media.websocket.batch_reader import BatchReader
+from antiphon.media.websocket.socket import EXTENSION, CallSocket
+from antiphon.process.listener import address, listen
 from tests.hostile.raw import RawClient, frame
 
 TIMEOUT_S = 10.0
@@ -81,7 +82,7 @@ class Line:
     """The server's end. ``beat`` is the clock's."""
 
     def __init__(self) -> None:
-        self.gathering = Gathering()
+        self.batch_reader = BatchReader()
         self.calls: list[Call] = []
         self.gathers = asyncio.Event()
         """While it is not set calls are accepted, but not gathered."""
@@ -100,7 +101,7 @@ class Line:
         call = Call(scope["extensions"][EXTENSION])
         self.calls.append(call)
         await self.gathers.wait()
-        call.socket.gather_in(self.gathering)
+        call.socket.read_in_batches(self.batch_reader)
         if self.at_once:
             call.socket.on_audio = call.take
         call.joined = True
@@ -132,7 +133,7 @@ class Line:
 
     async def beat(self) -> None:
         """One beat, and what follows from it."""
-        self.gathering.take_in()
+        self.batch_reader.take_in()
         await asyncio.sleep(0)
 
     async def until(self, true: Callable[[], Any], *, beating: bool = True) -> int:
@@ -151,7 +152,7 @@ class Line:
         assert self.server is not None
         state = self.server.server_state
         await self.until(lambda: not state.connections and not state.tasks)
-        assert len(self.gathering) == 0
+        assert len(self.batch_reader) == 0
 
 
 class _Server(uvicorn.Server):
@@ -178,7 +179,7 @@ async def line(**settings: Any) -> AsyncIterator[Line]:
         log_config=None,
         **settings,
     )
-    with contextlib.closing(listen("127.0.0.1", 0)) as sock, contextlib.closing(this.gathering):
+    with contextlib.closing(listen("127.0.0.1", 0)) as sock, contextlib.closing(this.batch_reader):
         this.url = address(sock, "127.0.0.1").replace("http", "ws")
         this.server = _Server(config)
         serving = asyncio.create_task(this.server.serve(sockets=[sock]))

@@ -10,7 +10,7 @@ from antiphon.call import actions as act
 from antiphon.call import events as ev
 from antiphon.call.prompt import ChatMessage, ToolRequest
 from antiphon.call.stages import Stage
-from antiphon.call.tools import ToolOutcome
+from antiphon.call.tools.outcomes import ToolOutcome
 from tests.support.random_world import RATE, TOOL_NAMES, TOOLS, Maker, World
 
 SAMPLES_A_CHARACTER = 600
@@ -78,9 +78,9 @@ class RandomEngines:
                 self._judge(utterance, revision)
             case act.Generate(reply=reply):
                 self._generate(reply)
-            case act.GenerateAside(generation=generation):
-                self._generate_aside(generation)
-            case act.StopAside(generation=generation):
+            case act.GenerateForThread(generation=generation):
+                self._generate_for_thread(generation)
+            case act.StopForThread(generation=generation):
                 self._stopped_asides[generation] = self._clock.now
             case act.Invoke(request=request):
                 self._use_tool(request)
@@ -255,11 +255,11 @@ class RandomEngines:
         for delay in dice.choice([(0.0,), (0.1,), (3.0,), (0.1, 0.2)]):
             self._clock.later(delay, self._clock.feeding(lambda at: ev.StagePrepared(at, invocation, made)))
 
-    def _generate_aside(self, generation: int) -> None:
+    def _generate_for_thread(self, generation: int) -> None:
         delay = self._dice.choice([0.0, 0.1, 2.0])
         for wait, event in self._aside(generation):
             delay += wait
-            self._clock.later(delay, self._of_aside(generation, event))
+            self._clock.later(delay, self._of_thread(generation, event))
 
     def _aside(self, generation: int) -> Iterator[tuple[float, Maker]]:
         dice = self._dice
@@ -267,17 +267,17 @@ class RandomEngines:
         for number in range(dice.choice([0, 1, 4])):
             if goes_wrong and number == 1:
                 break
-            yield 0.05, lambda at, word=f"g{generation}w{number} ": ev.AsideWritten(at, generation, word)  # type: ignore[misc]
+            yield 0.05, lambda at, word=f"g{generation}w{number} ": ev.ThreadTextWritten(at, generation, word)  # type: ignore[misc]
         for index in range(dice.choice([0, 0, 0, 1, 2]) if not goes_wrong else 0):
             wish = ToolRequest(f"side-{generation}-{index}", dice.choice(TOOL_NAMES))
-            yield 0.01, lambda at, wish=wish: ev.AsideToolRequested(at, generation, wish)  # type: ignore[misc]
+            yield 0.01, lambda at, wish=wish: ev.ThreadToolRequested(at, generation, wish)  # type: ignore[misc]
         if goes_wrong == "fails":
-            yield 0.1, lambda at: ev.AsideFailed(at, generation, "broken")
+            yield 0.1, lambda at: ev.ThreadTextFailed(at, generation, "broken")
         elif not goes_wrong:
             written = dice.choice([None, 3, 50])
-            yield 0.01, lambda at: ev.AsideEnded(at, generation, dice.choice([None, 100]), 0, written)
+            yield 0.01, lambda at: ev.ThreadTextEnded(at, generation, dice.choice([None, 100]), 0, written)
 
-    def _of_aside(self, generation: int, event: Maker) -> Callable[[], None]:
+    def _of_thread(self, generation: int, event: Maker) -> Callable[[], None]:
         def work() -> None:
             stopped_at = self._stopped_asides.get(generation)
             if stopped_at is None or (self._world.sloppy and self._clock.now < stopped_at + GOES_ON_S):

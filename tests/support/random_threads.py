@@ -19,12 +19,12 @@ from antiphon.call.messages import (
 from antiphon.call.prompt import Reaction, ToolRequest
 from antiphon.call.settings import ThreadSettings
 from antiphon.call.stages import Stage
-from antiphon.call.tools import (
+from antiphon.call.tools.outcomes import (
     ForcedMessage,
-    Letter,
     ResponseType,
     SpawnThread,
     ThreadLimits,
+    ThreadMessage,
     ToolOutcome,
     Urgency,
     UserText,
@@ -73,11 +73,16 @@ _spawns = st.builds(
     allowed=st.sampled_from([None, None, ("look",)]),
     limits=_limits,
 )
-letters: st.SearchStrategy[Letter] = st.one_of(_texts, _forced, _spawns)
+thread_messages: st.SearchStrategy[ThreadMessage] = st.one_of(_texts, _forced, _spawns)
 
 outcomes = st.one_of(
     _reactions,
-    st.builds(lambda letter: ToolOutcome("Sent.", response_type=ResponseType.SEND_TO_THREAD, letter=letter), letters),
+    st.builds(
+        lambda thread_message: ToolOutcome(
+            "Sent.", response_type=ResponseType.SEND_TO_THREAD, thread_message=thread_message
+        ),
+        thread_messages,
+    ),
     st.just(ToolOutcome("{}", response_type=ResponseType.NEW_STAGE)),
 )
 
@@ -94,13 +99,13 @@ _from_outside = (
         _forced,
     ),
     st.builds(lambda i: ("event", lambda at: ev.StagePrepared(at, f"{i}", _STAGE)), st.integers(0, 6)),
-    st.builds(lambda g: ("event", lambda at: ev.AsideFailed(at, g, "x")), _generations),
+    st.builds(lambda g: ("event", lambda at: ev.ThreadTextFailed(at, g, "x")), _generations),
 )
 _from_engines = (
-    st.builds(lambda g, w: ("event", lambda at: ev.AsideWritten(at, g, w)), _generations, _words),
-    st.builds(lambda g, r: ("event", lambda at: ev.AsideToolRequested(at, g, r)), _generations, _requests),
+    st.builds(lambda g, w: ("event", lambda at: ev.ThreadTextWritten(at, g, w)), _generations, _words),
+    st.builds(lambda g, r: ("event", lambda at: ev.ThreadToolRequested(at, g, r)), _generations, _requests),
     st.builds(
-        lambda g, n: ("event", lambda at: ev.AsideEnded(at, g, n, 0, n)), _generations, st.sampled_from([None, 5])
+        lambda g, n: ("event", lambda at: ev.ThreadTextEnded(at, g, n, 0, n)), _generations, st.sampled_from([None, 5])
     ),
     st.builds(lambda i, o: ("event", lambda at: ev.ToolReturned(at, i, o)), _ids, outcomes),
 )
@@ -121,7 +126,7 @@ class ThreadWatch:
 
     def take(self, action: act.Action) -> None:
         match action:
-            case act.GenerateAside(generation=generation, prompt=prompt):
+            case act.GenerateForThread(generation=generation, prompt=prompt):
                 assert generation > self.begun, "a generation's number is never used again"
                 self.begun = generation
                 self.running.add(generation)
@@ -129,7 +134,7 @@ class ThreadWatch:
                 assert prompt.background
                 called = [call.invocation for message in prompt.messages for call in message.tool_calls]
                 assert called == [m.tool_call_id for m in prompt.messages if m.role == "tool"], "calls have results"
-            case act.StopAside(generation=generation):
+            case act.StopForThread(generation=generation):
                 assert generation in self.running, "what is over is not stopped"
                 self.running.remove(generation)
             case act.Invoke(thread=thread):
@@ -154,5 +159,5 @@ class ThreadWatch:
 
     def over(self, event: ev.Event) -> None:
         """The engine has told the end of a generation."""
-        if isinstance(event, ev.AsideEnded | ev.AsideFailed):
+        if isinstance(event, ev.ThreadTextEnded | ev.ThreadTextFailed):
             self.running.discard(event.generation)

@@ -25,14 +25,14 @@ from antiphon.call.settings import (
     TimedMessage,
     VadSettings,
 )
-from antiphon.call.tools import (
+from antiphon.call.tools.outcomes import (
     MAIN_THREAD,
     PARENT_THREAD,
     ForcedMessage,
-    Letter,
     ResponseType,
     SpawnThread,
     ThreadLimits,
+    ThreadMessage,
     ToolOutcome,
     UserText,
 )
@@ -96,7 +96,7 @@ class World:
     """Texts that the client writes."""
     firm: set[str] = field(default_factory=set)
     """Of these, those that nobody may interrupt."""
-    _letters: int = 0
+    _thread_messages: int = 0
     lines: set[str] = field(default_factory=set)
     """Fixed words that the agent may say."""
 
@@ -145,8 +145,8 @@ class World:
             case 4 | 5:
                 return ToolOutcome(text, response_type=ResponseType.NEW_STAGE)
             case 6 | 7 | 8:
-                letter, reaction = self._letter(), dice.choice([None, Reaction.LISTENS])
-                return ToolOutcome(text, False, ResponseType.SEND_TO_THREAD, reaction, letter=letter)
+                thread_message, reaction = self._thread_message(), dice.choice([None, Reaction.LISTENS])
+                return ToolOutcome(text, False, ResponseType.SEND_TO_THREAD, reaction, thread_message=thread_message)
         return ToolOutcome(text)
 
     def _settings(self) -> CallSettings:
@@ -232,10 +232,10 @@ class World:
             return lambda at: ev.ToolReturned(at, invocation, outcome)
         return lambda at: ev.ToolReturned(at, "unknown", ToolOutcome("nobody asked for this either"))
 
-    def _letter(self) -> Letter:
+    def _thread_message(self) -> ThreadMessage:
         dice = self.dice
         thread = dice.choice([MAIN_THREAD, MAIN_THREAD, PARENT_THREAD, *THREADS])
-        number = self._letters = self._letters + 1
+        number = self._thread_messages = self._thread_messages + 1
         match dice.randrange(3):
             case 0:
                 text, urgency = f"tl{number}a tl{number}b", dice.choice(list(ev.Urgency))

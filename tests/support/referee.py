@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 
 from antiphon.call import actions as act
 from antiphon.call import events as ev
-from antiphon.call.agenda import APOLOGY
 from antiphon.call.call import Call
 from antiphon.call.history import KeptMessage, SpokenMessage, ToolMessage, ToolRole
 from antiphon.call.messages import (
@@ -27,7 +26,8 @@ from antiphon.call.messages import (
     ToolUsed,
     Transcript,
 )
-from antiphon.call.tools import MAIN_THREAD
+from antiphon.call.speaking.agenda import APOLOGY
+from antiphon.call.tools.outcomes import MAIN_THREAD
 from tests.support.random_world import TOOLS, World
 
 LONGEST_WAIT_S = 75.0
@@ -137,7 +137,7 @@ class Referee:
                 self._returned.setdefault(invocation, set()).add(outcome.text)
             case ev.ForcedMessageReceived(known=known):
                 self._known |= {outcome.text for outcome in known.values()}
-            case ev.AsideEnded(generation=number) | ev.AsideFailed(generation=number):
+            case ev.ThreadTextEnded(generation=number) | ev.ThreadTextFailed(generation=number):
                 self._writing.discard(number)
             case ev.StagePrepared(invocation=invocation, outcome=outcome):
                 self._returned.setdefault(invocation, set()).add(outcome.text)
@@ -206,12 +206,12 @@ class Referee:
             case act.BeginStage():
                 self._stage_begun = True
                 self.check(not self._threads, "threads outlive their stage")
-            case act.GenerateAside(generation=number):
+            case act.GenerateForThread(generation=number):
                 self.check(number not in self._asides, "a side generation is begun twice")
                 self._asides[number] = False
                 self._writing.add(number)
                 self.check(len(self._writing) <= self._world.settings.threads.at_once, "too many side generations")
-            case act.StopAside(generation=number):
+            case act.StopForThread(generation=number):
                 self.check(self._asides.get(number) is False, "a side generation is stopped that does not run")
                 self._asides[number] = True
                 self._writing.discard(number)

@@ -24,7 +24,7 @@ from antiphon.call.messages import (
 )
 from antiphon.call.prompt import ToolRequest
 from antiphon.call.settings import CallSettings
-from antiphon.call.tools import ToolOutcome
+from antiphon.call.tools.outcomes import ToolOutcome
 
 FRAME_S = 0.032
 RATE = 16_000
@@ -64,12 +64,12 @@ class Engines:
     """How long a tool takes; ``None``: it never answers."""
     outcomes: dict[str, ToolOutcome] = field(default_factory=dict)
     """By tool; ``"done"`` where it is not named."""
-    asides: Callable[[str], Sequence[str | ToolRequest]] = lambda said: (f"To {said}: ", "noted.")
+    thread_generation: Callable[[str], Sequence[str | ToolRequest]] = lambda said: (f"To {said}: ", "noted.")
     """What is written for a side thread, and which tools it wants."""
     aside_s: float | None = 0.5
     """How long that takes; ``None``: for ever."""
-    asides_fail: bool = False
-    aside_usage: tuple[int | None, int, int | None] = (None, 0, None)
+    threads_fail: bool = False
+    thread_usage: tuple[int | None, int, int | None] = (None, 0, None)
     """Tokens of the prompt, of that cached, and written."""
     deaf: bool = False
     """The transcriber never answers."""
@@ -106,7 +106,7 @@ class Stage:
         self.log: list[tuple[float, act.Action]] = []
         self.sounds: dict[int, Sound] = {}
         self.prompts: list[act.Generate] = []
-        self.asides: list[act.GenerateAside] = []
+        self.thread_generation: list[act.GenerateForThread] = []
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._speech: list[tuple[float, float]] = []
@@ -247,9 +247,9 @@ class Stage:
             case act.Generate():
                 self.prompts.append(action)
                 self._generate(action)
-            case act.GenerateAside():
-                self.asides.append(action)
-                self._generate_aside(action)
+            case act.GenerateForThread():
+                self.thread_generation.append(action)
+                self._generate_for_thread(action)
             case act.Invoke(request=request, thread=thread):
                 self.invoked.append(request.name)
                 outcomes = engines.outcomes
@@ -315,22 +315,22 @@ class Stage:
             self._answer(delay, lambda at, request=request: ev.ToolRequested(at, reply, request))  # type: ignore[misc]
         self._answer(delay, lambda at: ev.GenerationEnded(at, reply))
 
-    def _generate_aside(self, wish: act.GenerateAside) -> None:
+    def _generate_for_thread(self, wish: act.GenerateForThread) -> None:
         """Whether or not it is stopped: what comes too late is the core's to drop."""
         engines, number = self.engines, wish.generation
         if engines.aside_s is None:
             return
-        if engines.asides_fail:
-            self._answer(engines.aside_s, lambda at: ev.AsideFailed(at, number, "broken"))
+        if engines.threads_fail:
+            self._answer(engines.aside_s, lambda at: ev.ThreadTextFailed(at, number, "broken"))
             return
         delay = engines.aside_s
-        for item in engines.asides(wish.prompt.messages[-1].text if wish.prompt.messages else ""):
+        for item in engines.thread_generation(wish.prompt.messages[-1].text if wish.prompt.messages else ""):
             if isinstance(item, ToolRequest):
-                self._answer(delay, lambda at, item=item: ev.AsideToolRequested(at, number, item))  # type: ignore[misc]
+                self._answer(delay, lambda at, item=item: ev.ThreadToolRequested(at, number, item))  # type: ignore[misc]
             else:
-                self._answer(delay, lambda at, item=item: ev.AsideWritten(at, number, item))  # type: ignore[misc]
+                self._answer(delay, lambda at, item=item: ev.ThreadTextWritten(at, number, item))  # type: ignore[misc]
             delay += engines.a_word_s
-        self._answer(delay, lambda at: ev.AsideEnded(at, number, *engines.aside_usage))
+        self._answer(delay, lambda at: ev.ThreadTextEnded(at, number, *engines.thread_usage))
 
     def _speak(self, reply: int, clause: int, text: str) -> None:
         sound = self.sounds.setdefault(reply, Sound())

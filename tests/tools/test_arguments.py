@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from antiphon.call.tools import ToolOutcome
+from antiphon.call.tools.outcomes import ToolOutcome
 from antiphon.tools.arguments import client_parameters
 from antiphon.tools.schema import problem
 from tests.tools.samples import FACTS, dynamic, temporary

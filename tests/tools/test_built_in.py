@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from antiphon.call.prompt import Reaction
-from antiphon.call.tools import ResponseType, ToolOutcome
+from antiphon.call.tools.outcomes import ResponseType, ToolOutcome
 from antiphon.tools.built_in import carry_out
 from antiphon.tools.tones import dial
 from tests.tools.samples import FACTS, chosen

@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from antiphon.call.prompt import Reaction
-from antiphon.call.tools import ResponseType, ToolOutcome
+from antiphon.call.tools.outcomes import ResponseType, ToolOutcome
 from antiphon.tools.definition import Location, Selected
 from antiphon.tools.http import MAX_REDIRECTS, HttpCaller
-from antiphon.tools.reach import Reach
 from antiphon.tools.selection import select
+from antiphon.tools.ssrf_guard import SsrfGuard
 from tests.tools.samples import FACTS, dynamic, http, nothing, plain_http_tool, temporary
 from tests.tools.server import TLS, Received, Server, answer, serving
 
@@ -27,8 +27,8 @@ PLAIN = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 @asynccontextmanager
-async def calling(reach: Reach | None = None, **more: Any) -> AsyncIterator[HttpCaller]:
-    caller = HttpCaller(reach or Reach(allow_private=True), **{"tls": PLAIN, **more})
+async def calling(ssrf_guard: SsrfGuard | None = None, **more: Any) -> AsyncIterator[HttpCaller]:
+    caller = HttpCaller(ssrf_guard or SsrfGuard(allow_private=True), **{"tls": PLAIN, **more})
     try:
         yield caller
     finally:
@@ -390,7 +390,7 @@ async def test_a_redirect_does_not_leave_tls() -> None:
 
 async def test_what_the_server_needs_to_start_is_there() -> None:
     """With everything as it is by default, public names resolve and the server itself is out of reach."""
-    async with serving(answer()) as server, calling(Reach(), tls=None) as caller:
+    async with serving(answer()) as server, calling(SsrfGuard(), tls=None) as caller:
         outcome = await caller.call(
             temporary({"http": http(f"http://localhost:{server.port}/{quote('ä')}")}), {}, FACTS
         )

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from antiphon.call.prompt import Reaction
-from antiphon.call.tools import ResponseType, ToolOutcome
+from antiphon.call.tools.outcomes import ResponseType, ToolOutcome
 from antiphon.tools import outcomes
 from tests.tools.samples import temporary
 

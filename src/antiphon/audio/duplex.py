@@ -1,8 +1,9 @@
 """Both sides of a call as one live stream: mixed, or apart in two channels, in frames of 20 ms.
 
-The sides lie on one timeline as in a recording (``session/tape.py``): the caller's audio clock. What the caller sends
-is put down as it comes; the agent's sound where the caller's audio was when it was heard. Unlike a recording, a stream
-cannot wait for a caller who sends nothing: the timeline then runs on with the clock, the caller silent.
+The sides lie on one timeline as in a recording (``session/recording_track.py``): the caller's audio clock. What the
+caller sends is put down as it comes; the agent's sound where the caller's audio was when it was heard. Unlike a
+recording, a stream cannot wait for a caller who sends nothing: the timeline then runs on with the clock, the caller
+silent.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from antiphon.call.ends import EndReason
 from antiphon.call.history import KeptMessage
 from antiphon.call.messages import Message
 from antiphon.call.prompt import Prompt, ToolRequest, ToolSpec
-from antiphon.call.tools import MAIN_THREAD, ToolOutcome
+from antiphon.call.tools.outcomes import MAIN_THREAD, ToolOutcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
-class GenerateAside:
+class GenerateForThread:
     """Write for a side thread: answer ``AsideWritten`` and ``AsideToolRequested``, and one of their ends."""
 
     generation: int
@@ -144,7 +144,7 @@ class GenerateAside:
 
 
 @dataclass(frozen=True, slots=True)
-class StopAside:
+class StopForThread:
     """Stop all work on that generation, at once. Nothing more of it is wanted."""
 
     generation: int
@@ -175,7 +175,7 @@ Action: TypeAlias = (
     | EndSpeech
     | Play
     | Stop
-    | GenerateAside
-    | StopAside
+    | GenerateForThread
+    | StopForThread
     | End
 )

@@ -13,20 +13,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from antiphon.call import events as ev
-from antiphon.call import tools
 from antiphon.call.actions import Action, End
-from antiphon.call.agenda import Line
-from antiphon.call.backchannel import Held
-from antiphon.call.caller import Caller
-from antiphon.call.conversation import Conversation
 from antiphon.call.ends import EndReason
 from antiphon.call.history import History, KeptMessage
 from antiphon.call.messages import AgentState, CallStarted, Severity
-from antiphon.call.post import Post
+from antiphon.call.rules.caller_input import Caller
+from antiphon.call.rules.next_reply import Conversation
+from antiphon.call.rules.thread_routing import Post
 from antiphon.call.settings import CallSettings
+from antiphon.call.speaking.agenda import Line
+from antiphon.call.speaking.backchannel import Held
 from antiphon.call.supply import Supply
-from antiphon.call.thread import Thread
-from antiphon.call.threads import Threads
+from antiphon.call.threads.thread import Thread
+from antiphon.call.threads.threads import Threads
+from antiphon.call.tools import outcomes
 
 MEDIA_IDLE_AT_LEAST_S = 10.0
 
@@ -168,9 +168,9 @@ class Call:
                 self._caller.take_words(event)
             case ev.TranscriptionFailed(at=at, utterance=utterance, revision=revision, reason=reason):
                 self._caller.words_failed(at, utterance, revision, reason)
-            case ev.UserTextReceived(thread=tools.MAIN_THREAD):
+            case ev.UserTextReceived(thread=outcomes.MAIN_THREAD):
                 self._caller.take_text(event)
-            case ev.ForcedMessageReceived(thread=tools.MAIN_THREAD):
+            case ev.ForcedMessageReceived(thread=outcomes.MAIN_THREAD):
                 self._caller.take_forced_message(event)
             case ev.OutputMediumSet(modality=modality):
                 if modality is not self._talk.floor.modality:
@@ -194,22 +194,22 @@ class Call:
                 self._talk.end(at, End(reason, code, text))
             case _:
                 self._dispatch_reply(event)
-                self._dispatch_aside(event)
+                self._dispatch_thread(event)
 
-    def _dispatch_aside(self, event: ev.Event) -> None:
+    def _dispatch_thread(self, event: ev.Event) -> None:
         """What concerns side threads."""
         threads = self._talk.threads
         match event:
             case ev.SpawnRequested(at=at, spawn=spawn):
                 self._post.send(at, spawn)
             case ev.UserTextReceived(at=at, text=text, urgency=urgency, thread=thread_id):
-                threads.receive(at, tools.UserText(thread_id, text, urgency))
+                threads.receive(at, outcomes.UserText(thread_id, text, urgency))
             case ev.ForcedMessageReceived(at=at, text=text, wants=wants, known=known, thread=thread_id):
-                threads.receive(at, tools.ForcedMessage(thread_id, text, wants=wants, known=known))
-            case ev.AsideWritten() | ev.AsideToolRequested() | ev.AsideEnded() | ev.AsideFailed():
+                threads.receive(at, outcomes.ForcedMessage(thread_id, text, wants=wants, known=known))
+            case ev.ThreadTextWritten() | ev.ThreadToolRequested() | ev.ThreadTextEnded() | ev.ThreadTextFailed():
                 thread = threads.generating(event.generation)
                 if thread is not None:
-                    _take_aside(thread, event)
+                    _take_thread(thread, event)
 
     def _move_reply(self, event: ev.PlayoutAdvanced | ev.SpeechMade | ev.TextGenerated) -> None:
         """There are more words of a reply, there is more sound of it, or more of it was heard."""
@@ -327,15 +327,15 @@ class Call:
         return None if wanted is None else max(wanted, MEDIA_IDLE_AT_LEAST_S)
 
 
-def _take_aside(
-    thread: Thread, event: ev.AsideWritten | ev.AsideToolRequested | ev.AsideEnded | ev.AsideFailed
+def _take_thread(
+    thread: Thread, event: ev.ThreadTextWritten | ev.ThreadToolRequested | ev.ThreadTextEnded | ev.ThreadTextFailed
 ) -> None:
     match event:
-        case ev.AsideWritten(at=at, delta=delta):
+        case ev.ThreadTextWritten(at=at, delta=delta):
             thread.wrote(at, delta)
-        case ev.AsideToolRequested(at=at, request=request):
+        case ev.ThreadToolRequested(at=at, request=request):
             thread.requested(at, request)
-        case ev.AsideEnded():
+        case ev.ThreadTextEnded():
             thread.ended(event)
-        case ev.AsideFailed(reason=reason):
+        case ev.ThreadTextFailed(reason=reason):
             thread.broke(reason)

@@ -13,8 +13,8 @@ from typing import TypeAlias
 from antiphon.call.ends import EndReason
 from antiphon.call.messages import CallEvent, Modality
 from antiphon.call.prompt import ToolRequest
-from antiphon.call.tools import MAIN_THREAD, SpawnThread, ToolOutcome
-from antiphon.call.tools import Urgency as Urgency
+from antiphon.call.tools.outcomes import MAIN_THREAD, SpawnThread, ToolOutcome
+from antiphon.call.tools.outcomes import Urgency as Urgency
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +210,7 @@ class SpawnRequested:
 
 
 @dataclass(frozen=True, slots=True)
-class AsideWritten:
+class ThreadTextWritten:
     """A side generation's next words; without any it is a sign of life."""
 
     at: float
@@ -219,7 +219,7 @@ class AsideWritten:
 
 
 @dataclass(frozen=True, slots=True)
-class AsideToolRequested:
+class ThreadToolRequested:
     """A side generation wants a tool used."""
 
     at: float
@@ -228,7 +228,7 @@ class AsideToolRequested:
 
 
 @dataclass(frozen=True, slots=True)
-class AsideEnded:
+class ThreadTextEnded:
     """A side generation is whole. Tokens: of the prompt, of that found cached, written; ``None`` where not known."""
 
     at: float
@@ -239,7 +239,7 @@ class AsideEnded:
 
 
 @dataclass(frozen=True, slots=True)
-class AsideFailed:
+class ThreadTextFailed:
     """A side generation broke off."""
 
     at: float
@@ -302,10 +302,10 @@ Event: TypeAlias = (
     | ToolReturned
     | StagePrepared
     | SpawnRequested
-    | AsideWritten
-    | AsideToolRequested
-    | AsideEnded
-    | AsideFailed
+    | ThreadTextWritten
+    | ThreadToolRequested
+    | ThreadTextEnded
+    | ThreadTextFailed
     | SpeakingFailed
     | PlayoutAdvanced
     | PlayoutStopped

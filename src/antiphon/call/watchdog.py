@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import NamedTuple
 
-from antiphon.call.agenda import Agenda
-from antiphon.call.floor import Floor
-from antiphon.call.hearing import Hearing
+from antiphon.call.listening.transcripts import Hearing
 from antiphon.call.messages import Modality
-from antiphon.call.toolwork import Toolwork
+from antiphon.call.speaking.agenda import Agenda
+from antiphon.call.speaking.floor import Floor
+from antiphon.call.tools.invocations import Toolwork
 
 STOPPED_PATIENCE_S = 5.0
 """``Stop`` is answered at once by whoever plays; a reply that waits for it holds everything up."""

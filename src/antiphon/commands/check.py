@@ -11,7 +11,7 @@ from antiphon.commands.options import ConfigOption, DataOption, load
 from antiphon.ending import run_stoppable
 
 if TYPE_CHECKING:
-    from antiphon.server.config import Config
+    from antiphon.config.config import Config
 
 
 def check(config: ConfigOption = None, data_dir: DataOption = None) -> None:
@@ -34,7 +34,7 @@ def check(config: ConfigOption = None, data_dir: DataOption = None) -> None:
       antiphon check --config /etc/antiphon.toml
     """
     from antiphon.check.run import CheckOptions, run
-    from antiphon.server import logs
+    from antiphon.config import logs
 
     loaded = load(config, data_dir)
     logs.configure(loaded.log.model_copy(update={"level": "error"}))
@@ -51,8 +51,8 @@ def check(config: ConfigOption = None, data_dir: DataOption = None) -> None:
 
 
 def _folder(config: Config) -> str:
-    from antiphon.server.folder_lock import holder
-    from antiphon.server.startup import prepare_folder
+    from antiphon.process.folder_lock import holder
+    from antiphon.process.startup import prepare_folder
 
     prepare_folder(config.data_dir)
     process = holder(config.data_dir)

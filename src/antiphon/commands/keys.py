@@ -13,7 +13,7 @@ from antiphon.commands.options import ConfigOption, DataOption, load
 from antiphon.errors import SetupError
 
 if TYPE_CHECKING:
-    from antiphon.server.config import Config
+    from antiphon.config.config import Config
 
 keys_app = typer.Typer(no_args_is_help=True, help="Make, list and revoke the API keys of a server.")
 
@@ -84,7 +84,7 @@ async def make_key(config: Config, name: str) -> str:
     """Make a key in the configured database and return it."""
     from datetime import UTC, datetime
 
-    from antiphon.server import auth
+    from antiphon.api import auth
     from antiphon.store.database import Database
     from antiphon.store.keys import KeyRepository
 

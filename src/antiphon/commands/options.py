@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from antiphon.server.config import Config
+    from antiphon.config.config import Config
 
 ConfigOption = Annotated[
     Path | None,
@@ -24,6 +24,6 @@ DataOption = Annotated[
 
 def load(file: Path | None, data_dir: Path | None = None, **overrides: Any) -> Config:
     """Read the configuration. Options of the command line win; those that are ``None`` were not given."""
-    from antiphon.server.config import load_config
+    from antiphon.config.config import load_config
 
     return load_config(file, {**overrides, "data_dir": data_dir})

@@ -10,10 +10,10 @@ from typing import Any
 
 import structlog
 
-from antiphon.media.data_connection import backoff
-from antiphon.media.dialling import Find, Target, Unreachable
-from antiphon.tools import reach
-from antiphon.tools.reach import NameService, Reach, Resolve
+from antiphon.media.data_connection.connection import backoff
+from antiphon.media.data_connection.dialing import Find, Target, Unreachable
+from antiphon.tools import ssrf_guard
+from antiphon.tools.ssrf_guard import NameService, Resolve, SsrfGuard
 from antiphon.wire.call_parts import DataConnectionAudio
 from antiphon.wire.call_request import CallRequest
 from antiphon.wire.outgoing import DATA_CONNECTION_DEFAULTS, EnabledDataMessages
@@ -46,7 +46,7 @@ class DataConnections:
 
     def __init__(
         self,
-        allowed: Reach | None = None,
+        allowed: SsrfGuard | None = None,
         *,
         resolve: Resolve | None = None,
         tls: ssl.SSLContext | None = None,
@@ -54,9 +54,9 @@ class DataConnections:
     ) -> None:
         # Threads of their own: a name that takes for ever is asked for again and again, and tools are not to wait.
         self._names = NameService()
-        self._reach = allowed or Reach()
+        self._ssrf_guard = allowed or SsrfGuard()
         self._resolve = resolve or self._names
-        self._tls = tls or reach.trusted_tls()
+        self._tls = tls or ssrf_guard.trusted_tls()
         self._delay = delay
         self._running: set[asyncio.Task[None]] = set()
 
@@ -96,6 +96,6 @@ class DataConnections:
 
     async def _find(self, host: str, port: int) -> Sequence[str]:
         try:
-            return await reach.find(self._reach, self._resolve, host, port)
-        except reach.Refused as refused:
+            return await ssrf_guard.find(self._ssrf_guard, self._resolve, host, port)
+        except ssrf_guard.Refused as refused:
             raise Unreachable(str(refused)) from None

@@ -11,12 +11,12 @@ import structlog
 from antiphon.audio.duplex import Duplex
 from antiphon.audio.pcm import Samples
 from antiphon.call.messages import CallEvent, CallStarted, Severity
-from antiphon.media.data_connection import DataConnection
-from antiphon.media.outbox import Outbox
+from antiphon.media.data_connection.connection import DataConnection
+from antiphon.media.data_connection.outbox import Outbox
 from antiphon.session.data_connections import CallDataConnection
-from antiphon.session.intake import Intake
-from antiphon.session.outlet import Outlet, Participant
+from antiphon.session.inbound import Inbound
 from antiphon.session.pacer import Pacer
+from antiphon.session.participants import Participant, Participants
 from antiphon.wire.outgoing import to_json
 
 _log = structlog.get_logger(__name__)
@@ -31,35 +31,35 @@ class DataParticipant:
     def __init__(
         self,
         parts: CallDataConnection,
-        outlet: Outlet,
+        participants: Participants,
         pacer: Pacer,
         caller_rate: int,
         agent_rate: int,
         now: Callable[[], float],
     ) -> None:
         self._parts = parts
-        self._outlet = outlet
+        self._participants = participants
         self._pacer = pacer
         self._rates = caller_rate, agent_rate
         self._now = now
         self._outbox = Outbox(self._dropped)
         self._connection = DataConnection(parts.target, parts.find, parts.tls, self._outbox, self, parts.delay)
         self._participant = Participant(self._send, parts.enabled, is_client=False, withdraw=self._outbox.withdraw)
-        self._intake: Intake | None = None
+        self._inbound: Inbound | None = None
         self._audio: Duplex | None = None
         self._ticket: int | None = None
         self._last_refusal = ""
         self._over = False
-        outlet.add(self._participant)
+        participants.add(self._participant)
 
     @property
     def hears(self) -> bool:
         """Whether it is sent audio."""
         return self._parts.audio is not None
 
-    def begin(self, intake: Intake) -> None:
+    def begin(self, inbound: Inbound) -> None:
         """The call has been joined."""
-        self._intake = intake
+        self._inbound = inbound
         if (audio := self._parts.audio) is not None:
             separated = audio.channel_mode == "CHANNEL_MODE_SEPARATED"
             self._audio = Duplex(*self._rates, audio.sample_rate, self._now(), separated=separated)
@@ -98,13 +98,13 @@ class DataParticipant:
 
     async def received(self, data: str | bytes) -> None:
         """A data message, or what should have been one."""
-        if self._over or self._intake is None:
+        if self._over or self._inbound is None:
             return
         try:
             if isinstance(data, str):
-                await self._intake.take_text(data, self._participant)
+                await self._inbound.take_text(data, self._participant)
             else:
-                self._intake.reject("binary messages are not taken from a data connection", self._participant)
+                self._inbound.reject("binary messages are not taken from a data connection", self._participant)
         except Exception:
             _log.exception("data_connection_message_broke", call_id=self._parts.target.call_id)
 
@@ -127,7 +127,7 @@ class DataParticipant:
 
     def _note(self, severity: Severity, kind: str, text: str, extras: dict[str, Any] | None = None) -> None:
         if not self._over:  # the record is closed
-            self._outlet.note(CallEvent(severity, kind, text, extras or {}))
+            self._participants.note(CallEvent(severity, kind, text, extras or {}))
 
     # What is sent
 

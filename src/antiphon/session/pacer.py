@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from antiphon.media.gathering import Gathering
+from antiphon.media.websocket.batch_reader import BatchReader
 
 SLOTS = 4
 SLOT_S = 0.005
@@ -28,11 +28,11 @@ class _Player:
 class Pacer:
     """Asks every player at its turn, after the sockets in ``gathering``. ``player(now)`` must be quick."""
 
-    def __init__(self, gathering: Gathering | None = None) -> None:
-        self.gathering = Gathering() if gathering is None else gathering  # an empty one is false
+    def __init__(self, batch_reader: BatchReader | None = None) -> None:
+        self.batch_reader = BatchReader() if batch_reader is None else batch_reader  # an empty one is false
         self._slots: list[dict[int, _Player]] = [{} for _ in range(SLOTS)]
         self._wake = asyncio.Event()
-        self.gathering.on_first = self._wake.set
+        self.batch_reader.on_first = self._wake.set
         self._numbers = 0
         self.lateness_s = 0.0
         """How late the last slot was."""
@@ -61,7 +61,7 @@ class Pacer:
         slot = 0
         due = loop.time()
         while True:
-            if not any(self._slots) and not self.gathering:
+            if not any(self._slots) and not self.batch_reader:
                 self._wake.clear()
                 await self._wake.wait()
                 due = loop.time()
@@ -69,7 +69,7 @@ class Pacer:
             self.lateness_s = max(0.0, now - due)
             if self.lateness_s > WORTH_TELLING_S:
                 self.on_late(now, self.lateness_s)
-            self.gathering.take_in()
+            self.batch_reader.take_in()
             for number, player in list(self._slots[slot].items()):
                 try:
                     player.ask(now)

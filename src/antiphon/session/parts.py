@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from antiphon.call.history import KeptMessage
 from antiphon.call.messages import CallEvent
+from antiphon.call.tools.outcomes import ToolOutcome
 from antiphon.engines.condition import Watched
 from antiphon.engines.protocols import EndOfTurn, LanguageModel, Speaker, Transcriber, VoiceActivity
 from antiphon.tools.definition import CallTool
@@ -54,7 +55,7 @@ class StageParts:
     """Goes with ``speaker``."""
 
 
-class Chronicle(Protocol):
+class CallRecorder(Protocol):
     """Where a call's messages and events go as they happen. Never blocks, never raises."""
 
     def keep(self, message: KeptMessage) -> None:
@@ -62,3 +63,13 @@ class Chronicle(Protocol):
 
     def note(self, event: CallEvent, audio_s: float, wall_s: float) -> None:
         """Something worth knowing; when, on the caller's audio clock and on the wall clock."""
+
+
+class StageMaker(Protocol):
+    """Make the further stages of a call, whose results the session carries out."""
+
+    async def prepare(self, outcome: ToolOutcome, state: Mapping[str, Any]) -> ToolOutcome:
+        """Return the outcome with its stage, or a failure that says what was wrong."""
+
+    def begin(self, stage_id: str, ordinal: int, said: Sequence[KeptMessage]) -> StageParts:
+        """Begin a stage that was prepared, at ``ordinal``, and put it on record."""

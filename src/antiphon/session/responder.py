@@ -16,10 +16,10 @@ from antiphon.engines.candidates import FellBack
 from antiphon.engines.fallback import for_call
 from antiphon.engines.protocols import Alive, LanguageModel, Primable, Speaker, TextDelta, ToolCall
 from antiphon.errors import EngineError
-from antiphon.session.mending import Mender
+from antiphon.session.model_stream import closing, tool_request
 from antiphon.session.player import Player
+from antiphon.session.text_sanitizer import TextSanitizer
 from antiphon.session.watch import MODEL, VOICE, EngineWatch
-from antiphon.session.writing import closing, tool_request
 
 HOLD_POLL_S = 0.1
 """How often a speaker that is far ahead looks whether there is room again."""
@@ -182,7 +182,7 @@ class Responder:
             self._watch.broke(MODEL, error)
 
     async def _write(self, reply: int, prompt: Prompt, audio: Samples | None) -> None:
-        mender = Mender()
+        sanitizer = TextSanitizer()
         told_at = self._now()
         self._watch.asks()
         try:
@@ -191,7 +191,7 @@ class Responder:
                     if isinstance(item, Alive) and self._now() >= told_at + ALIVE_EVERY_S:
                         told_at = self._now()
                         self._report(ev.GenerationAlive(told_at, reply))
-                    if isinstance(item, TextDelta) and (delta := mender.push(item.text)):
+                    if isinstance(item, TextDelta) and (delta := sanitizer.push(item.text)):
                         self._report(ev.TextGenerated(self._now(), reply, delta))
                     elif isinstance(item, ToolCall):
                         self._report(ev.ToolRequested(self._now(), reply, tool_request(item)))

@@ -19,24 +19,23 @@ from antiphon.call.call import Call
 from antiphon.call.ends import EndReason
 from antiphon.call.messages import CallEvent, Severity
 from antiphon.call.settings import CallSettings
-from antiphon.call.tools import MAIN_THREAD, ToolOutcome
+from antiphon.call.tools.outcomes import MAIN_THREAD, ToolOutcome
 from antiphon.engines.candidates import FellBack
 from antiphon.engines.fallback import for_call
 from antiphon.media.protocol import Medium
-from antiphon.session.asides import Asides
 from antiphon.session.data_connections import CallDataConnection
 from antiphon.session.data_participant import DataParticipant
-from antiphon.session.inquiries import Inquiries
-from antiphon.session.intake import Intake, Track
-from antiphon.session.invoker import Invoker
+from antiphon.session.inbound import Inbound, Track
 from antiphon.session.listener import Listener
-from antiphon.session.outlet import Outlet, Participant
 from antiphon.session.pacer import Pacer
-from antiphon.session.parts import CallEngines, CallTools, Chronicle
+from antiphon.session.participants import Participant, Participants
+from antiphon.session.parts import CallEngines, CallRecorder, CallTools, StageMaker
 from antiphon.session.player import Player
+from antiphon.session.recognition import Recognition
+from antiphon.session.recording_track import RecordingTrack
 from antiphon.session.responder import Responder
-from antiphon.session.stages import StageMaker
-from antiphon.session.tape import Tape
+from antiphon.session.thread_generation import ThreadGeneration
+from antiphon.session.tool_runner import ToolRunner
 from antiphon.session.watch import VOICE, EngineWatch
 from antiphon.tools.definition import CallFacts
 from antiphon.wire.incoming import Incoming
@@ -54,7 +53,7 @@ class Session:
         settings: CallSettings,
         engines: CallEngines,
         medium: Medium,
-        chronicle: Chronicle,
+        recorder: CallRecorder,
         pacer: Pacer,
         enabled: EnabledDataMessages,
         client_buffer_ms: int,
@@ -66,22 +65,22 @@ class Session:
         self._settings = settings
         self._engines = engines
         self._medium = medium
-        self._chronicle = chronicle
+        self._recorder = recorder
         self._now = asyncio.get_running_loop().time
         self._watch = EngineWatch(settings.call_id, dict(engines.watched))
-        self._outlet = Outlet(Participant(medium.send_message, enabled), chronicle, self._now, self._watch)
-        self._tape = Tape(recording, settings.call_id) if recording is not None else None
+        self._participants = Participants(Participant(medium.send_message, enabled), recorder, self._now, self._watch)
+        self._recording_track = RecordingTrack(recording, settings.call_id) if recording is not None else None
         self._data: DataParticipant | None = None
         if data_connection is not None:
             rates = medium.input_rate, medium.output_rate
-            self._data = DataParticipant(data_connection, self._outlet, pacer, *rates, self._now)
-        self._tracks: list[Track] = [track for track in (self._tape, self._data) if track is not None]
+            self._data = DataParticipant(data_connection, self._participants, pacer, *rates, self._now)
+        self._tracks: list[Track] = [track for track in (self._recording_track, self._data) if track is not None]
         self._core = Call(settings)
         self._inbox: deque[ev.Event] = deque()
         self._busy = False
         self._alarm: asyncio.TimerHandle | None = None
         self._ended: asyncio.Future[act.End] | None = None
-        self._early: list[Callable[[Intake], None]] = []
+        self._early: list[Callable[[Inbound], None]] = []
         self._over = False
         self._player = Player(
             Playout(medium.output_rate, client_buffer_ms),
@@ -97,19 +96,19 @@ class Session:
             medium.input_rate, engines.voice_activity, transcriber, settings.language, self._scored, self._watch
         )
         self._responder: Responder | None = None
-        self._asides: Asides | None = None
-        self._inquiries: Inquiries | None = None
+        self._asides: ThreadGeneration | None = None
+        self._recognition: Recognition | None = None
         self._tools = tools
         self._stages = stages
         self._tasks: asyncio.TaskGroup | None = None
-        self._invoker: Invoker | None = None
-        self._intake: Intake | None = None
+        self._tool_runner: ToolRunner | None = None
+        self._inbound: Inbound | None = None
 
     async def run(self) -> act.End:
         """Serve the call; returns how it ended, with the medium closed."""
         loop = asyncio.get_running_loop()
         self._ended = loop.create_future()
-        self._outlet.joined_at = loop.time()
+        self._participants.joined_at = loop.time()
         end = act.End(EndReason.SYSTEM_ERROR, 1011, "the server failed")
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -129,13 +128,13 @@ class Session:
 
     def receive(self, message: Incoming) -> None:
         """A data message that came another way than through the medium, maybe before the call has begun."""
-        self._when_begun(lambda intake: intake.take(message, self._outlet.client))
+        self._when_begun(lambda inbound: inbound.take(message, self._participants.client))
 
     def end(self, reason: EndReason, close_code: int, text: str, note: CallEvent | None = None) -> None:
         """End the call from outside. ``note``: what its events say then."""
         self._when_begun(lambda _: self._feed(ev.EndRequested(self._now(), reason, close_code, text, note)))
 
-    def _begin(self, tasks: asyncio.TaskGroup) -> Intake:
+    def _begin(self, tasks: asyncio.TaskGroup) -> Inbound:
         self._tasks = tasks
         self._responder = Responder(
             self._engines.model,
@@ -147,51 +146,53 @@ class Session:
             self._now,
             self._watch,
         )
-        self._asides = Asides(self._engines.model, tasks, self._feed, self._now, self._watch)
-        self._inquiries = Inquiries(
+        self._asides = ThreadGeneration(self._engines.model, tasks, self._feed, self._now, self._watch)
+        self._recognition = Recognition(
             self._listener, self._engines.end_of_turn, tasks, self._feed, self._now, self._watch
         )
         if self._tools is not None:
-            self._invoker = Invoker(self._tools, self._outlet, self._responder.play_sound, self._feed, self._now)
-        self._intake = Intake(
+            self._tool_runner = ToolRunner(
+                self._tools, self._participants, self._responder.play_sound, self._feed, self._now
+            )
+        self._inbound = Inbound(
             self._medium,
             self._listener,
-            self._outlet,
+            self._participants,
             self._feed,
             self._now,
             self._break,
             self._settings.call_id,
-            self._invoker,
+            self._tool_runner,
             self._tracks,
         )
         if self._data is not None:
-            self._data.begin(self._intake)
+            self._data.begin(self._inbound)
         self._feed(ev.Joined(self._now()))
         early, self._early = self._early, []
         for work in early:
-            work(self._intake)
-        return self._intake
+            work(self._inbound)
+        return self._inbound
 
-    def _when_begun(self, work: Callable[[Intake], None]) -> None:
-        if self._intake is None:
+    def _when_begun(self, work: Callable[[Inbound], None]) -> None:
+        if self._inbound is None:
             self._early.append(work)
         else:
-            work(self._intake)
+            work(self._inbound)
 
     async def _until_ended(self, ended: asyncio.Future[act.End]) -> act.End:
         try:
             return await asyncio.shield(ended)
         except asyncio.CancelledError:
             # The server stops, or a task of the call broke: what the caller has heard by now is put on record.
-            if self._inquiries is not None:
-                self._inquiries.stop()
+            if self._recognition is not None:
+                self._recognition.stop()
             self.end(EndReason.SYSTEM_ERROR, 1011, "the server failed")
             raise
 
     # Event → core → action
 
     def _scored(self, audio_s: float, probability: float) -> None:
-        self._outlet.audio_s = audio_s
+        self._participants.audio_s = audio_s
         self._feed(ev.SpeechScored(self._now(), audio_s, probability, self._listener.rise_db))
 
     def _feed(self, event: ev.Event) -> None:
@@ -245,7 +246,7 @@ class Session:
         """Tell in the call's events why it ends. The error's own text stays out: it may quote a caller."""
         text = f"The server failed ({type(error).__name__}); the call cannot go on."
         with suppress(Exception):  # what failed may be this very thing
-            self._outlet.note(CallEvent(Severity.ERROR, "session_failed", text))
+            self._participants.note(CallEvent(Severity.ERROR, "session_failed", text))
 
     def _carry_out(self) -> None:
         for action in self._core.actions():
@@ -264,23 +265,28 @@ class Session:
     # Action → output
 
     def _do(self, action: act.Action) -> None:
-        responder, inquiries, listener, asides = self._responder, self._inquiries, self._listener, self._asides
-        if responder is None or inquiries is None or asides is None:
+        responder, recognition, listener, thread_generation = (
+            self._responder,
+            self._recognition,
+            self._listener,
+            self._asides,
+        )
+        if responder is None or recognition is None or thread_generation is None:
             return
         match action:
             case act.Emit(message=message):
-                self._outlet.emit(message)
+                self._participants.emit(message)
             case act.Keep(message=message):
-                self._chronicle.keep(message)
+                self._recorder.keep(message)
             case act.OpenUtterance(utterance=number):
                 listener.open_utterance(number)
             case act.CloseUtterance(utterance=number):
                 listener.close_utterance(number)
-                inquiries.close(number)
+                recognition.close(number)
             case act.Transcribe(utterance=number, revision=revision):
-                inquiries.transcribe(number, revision)
+                recognition.transcribe(number, revision)
             case act.JudgeTurn(utterance=number, revision=revision):
-                inquiries.judge(number, revision)
+                recognition.judge(number, revision)
             case act.Prime(prompt=prompt):
                 responder.prime(prompt)
             case act.Generate(reply=reply, prompt=prompt, utterance=number):
@@ -295,13 +301,13 @@ class Session:
             case act.Stop(reply=reply, keep_writing=keep):
                 if responder.stop(reply, keep_writing=keep):
                     self._medium.drop_audio()
-            case act.GenerateAside(generation=generation, prompt=prompt):
-                asides.generate(generation, prompt)
-            case act.StopAside(generation=generation):
-                asides.stop(generation)
+            case act.GenerateForThread(generation=generation, prompt=prompt):
+                thread_generation.generate(generation, prompt)
+            case act.StopForThread(generation=generation):
+                thread_generation.stop(generation)
             case act.Invoke(request=request, spec=spec, thread=thread):
-                if self._invoker is not None:
-                    self._invoker.invoke(request, spec, self._facts(thread))
+                if self._tool_runner is not None:
+                    self._tool_runner.invoke(request, spec, self._facts(thread))
             case act.PrepareStage(invocation=invocation, outcome=outcome):
                 if self._tasks is not None and self._stages is not None:
                     self._tasks.create_task(self._prepare_stage(self._stages, invocation, outcome))
@@ -319,7 +325,7 @@ class Session:
         """Another voice, language and tools from here on."""
         assert self._stages is not None
         assert self._responder is not None
-        assert self._invoker is not None
+        assert self._tool_runner is not None
         parts = self._stages.begin(stage_id, ordinal, self._core.messages)
         if parts.speaker is not None:
             self._responder.use(parts.speaker)
@@ -327,9 +333,9 @@ class Session:
                 self._watch.stages[VOICE] = parts.voice
         self._listener.language = parts.language
         self._tools = parts.tools
-        self._invoker.use(parts.tools)
+        self._tool_runner.use(parts.tools)
         for note in parts.notes:
-            self._outlet.note(note)
+            self._participants.note(note)
 
     # Small things
 
@@ -364,10 +370,10 @@ class Session:
             self._alarm.cancel()
         self._player.close()
         self._listener.close()
-        if self._invoker is not None:
-            self._invoker.close()
-        if self._tape is not None:
-            self._tape.close()
+        if self._tool_runner is not None:
+            self._tool_runner.close()
+        if self._recording_track is not None:
+            self._recording_track.close()
         if self._data is not None:
             self._data.end()
 

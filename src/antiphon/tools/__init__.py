@@ -29,9 +29,10 @@ For whoever runs a call, in the order of use::
     outcomes.unknown(name, known)     # the model named a tool that there is none of
     outcomes.unreadable(problem)      # the model's arguments were no JSON object (ToolRequest.problem)
 
-Every outcome is a :class:`antiphon.call.tools.ToolOutcome`. Of ``new-stage`` and ``send-to-thread`` the ``text`` is the
-whole JSON body for the caller to parse (``outcomes.json_object(text)`` does so without surprises); of ``hang-up``
-``closing_message`` and ``strict`` are filled in. ``reaction`` is ``None`` unless the answer itself named one.
+Every outcome is a :class:`antiphon.call.tools.outcomes.ToolOutcome`. Of ``new-stage`` and ``send-to-thread`` the
+``text`` is the whole JSON body for the caller to parse (``outcomes.json_object(text)`` does so without surprises); of
+``hang-up`` ``closing_message`` and ``strict`` are filled in. ``reaction`` is ``None`` unless the answer itself named
+one.
 
 ``http.HttpCaller(Reach(allow_private=False, allowed=()))`` is made once per server and closed with ``aclose()``.
 ``allowed``: host names, addresses or networks ("10.1.0.0/16") that tools may reach although they are private.

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from antiphon.call.tools import ToolOutcome
+from antiphon.call.tools.outcomes import ToolOutcome
 from antiphon.tools import outcomes, schema
 from antiphon.tools.definition import CallFacts, CallTool, Location
 from antiphon.tools.json_values import as_text, compact

@@ -13,7 +13,7 @@ from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from antiphon.call.prompt import Reaction
-from antiphon.call.tools import ResponseType, ToolOutcome
+from antiphon.call.tools.outcomes import ResponseType, ToolOutcome
 from antiphon.tools import schema, tones
 from antiphon.tools.arguments import prepare
 from antiphon.tools.definition import (

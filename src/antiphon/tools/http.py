@@ -13,12 +13,12 @@ from typing import Any
 import httpx
 
 from antiphon import __version__
-from antiphon.call.tools import ToolOutcome
+from antiphon.call.tools.outcomes import ToolOutcome
 from antiphon.tools import outcomes, url_pattern
 from antiphon.tools.arguments import Parts, prepare
 from antiphon.tools.definition import CallFacts, CallTool, HttpImplementation, TokenPlace
 from antiphon.tools.json_values import compact, read_object
-from antiphon.tools.reach import GuardedTransport, NameService, Reach, Refused, Resolve, trusted_tls
+from antiphon.tools.ssrf_guard import GuardedTransport, NameService, Refused, Resolve, SsrfGuard, trusted_tls
 
 MAX_BODY_BYTES = 1_000_000
 """Of an answer; a longer one is a failure."""
@@ -60,14 +60,14 @@ class HttpCaller:
 
     def __init__(
         self,
-        reach: Reach | None = None,
+        ssrf_guard: SsrfGuard | None = None,
         *,
         resolve: Resolve | None = None,
         tls: ssl.SSLContext | None = None,
         max_body_bytes: int = MAX_BODY_BYTES,
     ) -> None:
         self._names = NameService()
-        self._reach = reach or Reach()
+        self._ssrf_guard = ssrf_guard or SsrfGuard()
         self._resolve = resolve or self._names
         self._tls = tls or trusted_tls()
         self._max_body_bytes = max_body_bytes
@@ -83,7 +83,7 @@ class HttpCaller:
         )
         inner = httpx.AsyncHTTPTransport(verify=self._tls, trust_env=False, limits=limits)
         return httpx.AsyncClient(
-            transport=GuardedTransport(inner, self._reach, self._resolve),
+            transport=GuardedTransport(inner, self._ssrf_guard, self._resolve),
             trust_env=False,
             timeout=None,
             follow_redirects=False,

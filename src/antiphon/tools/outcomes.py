@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from antiphon.call.prompt import Reaction
-from antiphon.call.tools import ResponseType, ToolOutcome
+from antiphon.call.tools.outcomes import ResponseType, ToolOutcome
 from antiphon.tools.definition import CallTool
 from antiphon.tools.json_values import compact, read_object
 

@@ -37,8 +37,8 @@ def fill(pattern: str, values: Mapping[str, str], query: Sequence[tuple[str, str
     empty, ``.`` or ``..`` is a ``ValueError``, as is a placeholder without a value (the text is fit for the model).
     """
     address, _, _fragment = pattern.partition("#")
-    front, _, written_query = address.partition("?")
-    scheme, _, rest = front.partition("://")
+    supervisor, _, written_query = address.partition("?")
+    scheme, _, rest = supervisor.partition("://")
     host, slash, path = rest.partition("/")
     segments = [_segment(segment, values) for segment in path.split("/")]
     pairs = [PLACEHOLDER.sub(_filler(values), written_query)] if written_query else []

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from antiphon.call import events as ev
-from antiphon.call.tools import ForcedMessage, SpawnThread
+from antiphon.call.tools.outcomes import ForcedMessage, SpawnThread
 from antiphon.wire import incoming
-from antiphon.wire.letters import letter_of
+from antiphon.wire.thread_messages import thread_message_of
 
 
 def event_of(message: incoming.Incoming, at: float) -> ev.Event | None:
@@ -18,7 +18,7 @@ def event_of(message: incoming.Incoming, at: float) -> ev.Event | None:
         case incoming.UserTextMessage(text=text, urgency=urgency, thread_id=thread):
             return ev.UserTextReceived(at, text, urgency, thread)
         case incoming.ForcedAgentMessage() | incoming.SpawnThread():
-            match letter_of(message):
+            match thread_message_of(message):
                 case ForcedMessage() as forced:
                     return ev.ForcedMessageReceived(
                         at,

@@ -1,1 +1,0 @@
-"""The HTTP server: configuration, keys, one router a resource."""
