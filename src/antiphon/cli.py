@@ -220,8 +220,9 @@ def pull_models(
     """Fetch models, about 1.3 GB for a server without any configuration.
 
     Without names, those that the configuration uses: none where every engine is
-    remote or has a path of its own. What is there and whole is left alone. An interrupted run goes on where it
-    stopped. Every file is checked against its SHA-256.
+    remote or has a path of its own. What is there and whole is left alone. An
+    interrupted run goes on where it stopped. Every file is checked against its
+    SHA-256.
 
     [bold]Examples[/]
 

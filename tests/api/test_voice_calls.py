@@ -17,6 +17,7 @@ from tests.conftest import RealServer
 from tests.support.openai_server import OpenAIServer
 
 RATE = 16_000
+MEDIUM = {"serverWebSocket": {"inputSampleRate": RATE}}
 GREETING = "Hello there."
 
 
@@ -99,13 +100,12 @@ async def test_a_stage_may_bring_a_voice_and_the_next_leave_it(speech: OpenAISer
         assert len(speech.requests) == asked
         stages = (await api.get(f"/api/calls/{call['callId']}/stages"))["results"]
     shown = [(stage["voice"], "externalVoice" in stage) for stage in stages]
-    assert shown == [(None, False), (None, True), ("Mark", False)]
+    assert shown == [("Mark", False), (None, True), ("Mark", False)]
 
 
 async def test_a_voice_that_fails_is_on_record_and_the_call_ends(speech: OpenAIServer, real_server: RealServer) -> None:
     async with Api(real_server.url, real_server.key) as api:  # which reaches nothing of its own surroundings
-        medium = {"serverWebSocket": {"inputSampleRate": RATE}}
-        call = await api.create_call({"medium": medium, "externalVoice": {"generic": external(speech)}})
+        call = await api.create_call({"medium": MEDIUM, "externalVoice": {"generic": external(speech)}})
         async with join(call["joinUrl"], Voice(RATE), input_rate=RATE, output_rate=RATE) as caller:
             await caller.until_closed(timeout_s=20)
         events = await api.events(call["callId"])
@@ -124,7 +124,8 @@ async def test_a_voice_that_speaks_faster_for_one_call(real_server: RealServer) 
 
 async def test_what_a_voice_cannot_do_is_an_event_of_the_call(real_server: RealServer) -> None:
     async with Api(real_server.url, real_server.key) as api:
-        call = await api.create_call({"voice": "Mark", "voiceOverrides": {"elevenLabs": {"stability": 0.5}}})
+        overrides = {"elevenLabs": {"stability": 0.5}}
+        call = await api.create_call({"medium": MEDIUM, "voice": "Mark", "voiceOverrides": overrides})
         (event,) = await api.events(call["callId"])
     assert (event["type"], event["severity"]) == ("voice_override_unused", "warning")
     assert event["extras"] == {"fields": ["voiceOverrides.elevenLabs.stability"]}
@@ -134,4 +135,4 @@ async def test_what_a_voice_cannot_do_is_an_event_of_the_call(real_server: RealS
 async def test_a_provider_without_an_engine_is_refused(real_server: RealServer, provider: str) -> None:
     async with Api(real_server.url, real_server.key) as api:
         with pytest.raises(RequestError, match=rf"externalVoice\.{provider}"):
-            await api.create_call({"externalVoice": {provider: {}}})
+            await api.create_call({"medium": MEDIUM, "externalVoice": {provider: {}}})

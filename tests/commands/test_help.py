@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 COMMANDS = [
-    *([], ["serve"], ["call"], ["demo"], ["capacity"], ["models"], ["models", "list"], ["models", "pull"]),
+    *([], ["serve"], ["call"], ["demo"], ["capacity"], ["check"], ["models"], ["models", "list"], ["models", "pull"]),
     *(["keys"], ["keys", "create"], ["keys", "list"], ["keys", "revoke"]),
 ]
 

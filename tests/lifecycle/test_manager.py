@@ -25,9 +25,9 @@ from antiphon.store.database import Database
 from antiphon.store.ledger import Ledger
 from antiphon.store.records import CallRecord, JoinClaim
 from antiphon.store.repositories import Repositories
+from antiphon.testing.reference_medium import ReferenceMedium
 from antiphon.wire.call_request import parse_call_request
 from antiphon.wire.incoming import UserTextMessage
-from tests.support.virtual_client import VirtualClient
 
 SCRIPTED = {
     "voice_activity": {"engine": "scripted"},
@@ -87,7 +87,7 @@ async def test_a_call_whose_engines_are_gone_when_it_is_joined_is_ended(exchange
     ticket = await exchange.joined()
     gone = JoinTicket(replace(ticket.call, model="gone"), ticket.request, ticket.medium)
     with pytest.raises(AntiphonError):
-        await exchange.manager.serve(gone, VirtualClient())
+        await exchange.manager.serve(gone, ReferenceMedium())
     assert await exchange.reason(ticket.call.call_id) == "system_error"
     assert exchange.manager.live_count == 0
     (event,) = await exchange.store.events.of_call(ticket.call.call_id)
@@ -129,7 +129,7 @@ async def test_created_joined_and_ended_are_one_line_each_without_a_word_of_the_
         call, token = await exchange.made()
         ticket = await exchange.manager.join(call.call_id, token, "web_1")
         exchange.manager.send(call.call_id, UserTextMessage("a secret"))
-        client = VirtualClient()
+        client = ReferenceMedium()
         client.leave()
         await exchange.manager.serve(ticket, client)
         never, _ = await exchange.made()
@@ -156,7 +156,7 @@ async def test_a_join_timeout_that_fires_while_the_join_is_being_claimed_does_no
 
     monkeypatch.setattr(exchange.store.calls, "claim_join", slow_claim)
     ticket = await exchange.manager.join(call.call_id, token, None)
-    client = VirtualClient()
+    client = ReferenceMedium()
     serving = asyncio.create_task(exchange.manager.serve(ticket, client))
     client.leave()
     await serving
@@ -176,7 +176,7 @@ async def test_a_message_sent_by_rest_while_the_join_is_written_down_reaches_the
 
     monkeypatch.setattr(exchange.store.calls, "mark_joined", slow_mark)
     ticket = await exchange.manager.join(call_id, token, None)
-    client = VirtualClient()
+    client = ReferenceMedium()
     client.leave()
     await exchange.manager.serve(ticket, client)
     kept = await exchange.store.messages.of_call(call_id)
@@ -186,7 +186,7 @@ async def test_a_message_sent_by_rest_while_the_join_is_written_down_reaches_the
 async def test_a_call_that_joins_while_the_server_stops_is_ended_by_it(exchange: Exchange) -> None:
     ticket = await exchange.joined()
     await exchange.manager.stop()
-    client = VirtualClient()
+    client = ReferenceMedium()
     await asyncio.wait_for(exchange.manager.serve(ticket, client), 5)
     assert client.closed == (1012, "the server is stopping")
     assert await exchange.reason(ticket.call.call_id) == "system_error"
@@ -201,7 +201,7 @@ async def test_work_in_the_background_that_fails_is_told(exchange: Exchange, mon
     with capture_logs() as logs:
         exchange.manager.join_tokens.expire(call.call_id)
         await asyncio.gather(
-            *(task for task in exchange.manager._tasks if "Invitations._end" in repr(task)), return_exceptions=True
+            *(task for task in exchange.manager._tasks if "JoinTokens._end" in repr(task)), return_exceptions=True
         )
         await asyncio.sleep(0)
     assert [line["event"] for line in logs] == ["background_work_failed"]
