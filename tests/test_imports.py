@@ -33,6 +33,7 @@ KNOWS: dict[str, set[str]] = {
     "check": {"audio", "call", "client", "engines", "errors"},
     "commands": {"api", "check", "client", "config", "ending", "errors", "process", "store"},
     "__main__": {"cli"},
+    "testing": {"audio", "call", "engines", "media", "session", "wire"},
     "cli": {
         "api",
         "capacity",

@@ -22,10 +22,11 @@ from antiphon.call.messages import CallEvent
 from antiphon.call.prompt import Prompt
 from antiphon.call.settings import CallSettings
 from antiphon.engines.protocols import Generated, Samples
-from antiphon.media.websocket.medium import ServerWebSocket
+from antiphon.media.protocol import MediumSettings
+from antiphon.media.websocket.medium import KIND, JoinedSocket, WebSocketMedium
 from antiphon.media.websocket.socket import EXTENSION, CallSocket
 from antiphon.session.pacer import Pacer
-from antiphon.session.parts import CallEngines
+from antiphon.session.parts import CallEngines, SessionParts
 from antiphon.session.session import Session
 from antiphon.wire.outgoing import WEBSOCKET_DEFAULTS
 
@@ -163,7 +164,7 @@ class Speaker:
 
 
 class Forgetful:
-    """A chronicle that keeps nothing."""
+    """A recorder that keeps nothing."""
 
     def keep(self, message: KeptMessage) -> None: ...
 
@@ -181,7 +182,7 @@ class CountedCall:
         self.speaker = Speaker()
         self._settings = settings
         self._input_rate = input_rate
-        self._medium: ServerWebSocket | None = None
+        self._medium: WebSocketMedium | None = None
         self._session: Session | None = None
         self._over = False
         self._socket: CallSocket | None = None
@@ -214,7 +215,7 @@ class CountedCall:
         self._socket.connection_lost(None)
 
     @property
-    def medium(self) -> ServerWebSocket:
+    def medium(self) -> WebSocketMedium:
         """What carries the call."""
         assert self._medium is not None
         return self._medium
@@ -232,10 +233,10 @@ class CountedCall:
         direct: CallSocket = scope["extensions"][EXTENSION]
         direct.read_in_batches(self.pacer.batch_reader)
         engines = CallEngines(self.activity, None, Transcriber(), Model(), self.speaker)
-        async with ServerWebSocket(websocket, self._input_rate, OUTPUT_RATE, direct) as self._medium:
-            self._session = Session(
-                self._settings, engines, self._medium, Forgetful(), self.pacer, WEBSOCKET_DEFAULTS, CLIENT_BUFFER_MS
-            )
+        settings = MediumSettings(KIND, self._input_rate, OUTPUT_RATE, CLIENT_BUFFER_MS)
+        async with WebSocketMedium(settings, JoinedSocket(websocket, direct)) as self._medium:
+            parts = SessionParts(Forgetful(), WEBSOCKET_DEFAULTS)
+            self._session = Session(self._settings, engines, self._medium, parts, self.pacer)
             await self._session.run()
         self._over = True
 

@@ -15,7 +15,6 @@ from uuid import UUID
 
 import numpy as np
 
-from antiphon.audio.playout import Playout
 from antiphon.call import actions as act
 from antiphon.call import events as ev
 from antiphon.call.call import Call
@@ -29,6 +28,7 @@ from antiphon.store.ledger import Ledger
 from antiphon.store.records import CallRecord, EventRecord, MessageRecord, MessageRole, StageRecord
 from antiphon.store.repositories import Repositories
 from antiphon.store.write_ahead import WriteAhead
+from antiphon.testing.reference_medium import ReferenceMedium
 from antiphon.wire.outgoing import WEBSOCKET_DEFAULTS
 from counts.call import CHARACTER_S, CLIENT_BUFFER_MS, OUTPUT_RATE, CountedCall, Forgetful
 from counts.hot_path import HotPath, Work, expect
@@ -75,7 +75,7 @@ async def ticks() -> AsyncIterator[Work]:
     def on_position(reply: int, position: int) -> None:
         heard.append((reply, position))
 
-    player = Player(Playout(OUTPUT_RATE, CLIENT_BUFFER_MS), Pacer(), sent.append, on_position, None, _broken)
+    player = Player(_Line(sent), Pacer(), on_position, None, _broken)
     player.begin(1)
     player.push(np.ones(19 * OUTPUT_RATE, np.int16), 0.0)
 
@@ -89,6 +89,14 @@ async def ticks() -> AsyncIterator[Work]:
         past += rounds
 
     yield Work(run, ready, lambda rounds: expect(len(sent), rounds, "frames sent", off_by=1))
+
+
+class _Line(ReferenceMedium):
+    """A medium that keeps what it is given."""
+
+    def __init__(self, sent: list[bytes]) -> None:
+        super().__init__(output_rate=OUTPUT_RATE, client_buffer_ms=CLIENT_BUFFER_MS)
+        self.send_audio = sent.append  # type: ignore[assignment, method-assign]
 
 
 def _broken() -> None:

@@ -1,4 +1,4 @@
-"""Playout against a client that is computed sample by sample, in whole ticks of a hundredth of a sample."""
+"""ModelledPlayout against a client that is computed sample by sample, in whole ticks of a hundredth of a sample."""
 
 from dataclasses import dataclass, field
 
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from antiphon.audio.pcm import Samples
-from antiphon.audio.playout import Cleared, Playout
+from antiphon.audio.playout import Cleared, ModelledPlayout
 
 TICKS = 100
 
@@ -50,7 +50,7 @@ class Simulation:
 
     def __init__(self, rate: int, buffer_ms: int, start: int = 0) -> None:
         self.rate, self.buffer_ms, self.tick = rate, buffer_ms, start
-        self.playout = Playout(rate, buffer_ms)
+        self.playout = ModelledPlayout(rate, buffer_ms)
         self.client = BruteClient(rate)
         self.frames: list[bytes] = []
         self.held_at: list[tuple[int, bool]] = []
@@ -228,7 +228,7 @@ def test_the_clients_clock_goes_on_between_replies(
 
 
 def test_sixty_milliseconds_are_sent_in_real_time_with_a_lead_of_three_frames() -> None:
-    playout = Playout(16000, 60)
+    playout = ModelledPlayout(16000, 60)
     playout.push(ramp(16000))
     assert [len(frame) for frame in playout.due(10.0)] == [640, 640, 640]
     assert playout.next_due(10.0) == pytest.approx(10.02, abs=1e-4)
@@ -241,7 +241,7 @@ def test_sixty_milliseconds_are_sent_in_real_time_with_a_lead_of_three_frames() 
 
 
 def test_a_large_buffer_takes_all_there_is_at_once() -> None:
-    playout = Playout(24000, 30000)
+    playout = ModelledPlayout(24000, 30000)
     playout.push(ramp(24000 * 20))
     assert len(playout.due(0.0)) == 1000
     playout.push(ramp(24000 * 20))
@@ -250,7 +250,7 @@ def test_a_large_buffer_takes_all_there_is_at_once() -> None:
 
 
 def test_a_partial_frame_waits_for_the_end_of_the_reply() -> None:
-    playout = Playout(8000, 60)
+    playout = ModelledPlayout(8000, 60)
     playout.push(ramp(159))
     assert playout.due(0.0) == []
     assert playout.next_due(0.0) is None
@@ -266,7 +266,7 @@ def test_a_partial_frame_waits_for_the_end_of_the_reply() -> None:
 
 
 def test_running_dry_in_mid_reply_is_counted_and_position_stalls() -> None:
-    playout = Playout(8000, 60)
+    playout = ModelledPlayout(8000, 60)
     playout.push(ramp(160))
     playout.due(0.0)
     assert playout.position(5.0) == 160
@@ -282,7 +282,7 @@ def test_running_dry_in_mid_reply_is_counted_and_position_stalls() -> None:
 
 
 def test_an_empty_reply_is_done_at_once() -> None:
-    playout = Playout(8000, 60)
+    playout = ModelledPlayout(8000, 60)
     playout.begin(3)
     assert not playout.done(0.0)
     playout.finish()
@@ -291,7 +291,7 @@ def test_an_empty_reply_is_done_at_once() -> None:
 
 
 def test_a_second_reply_waits_for_the_first_one_to_be_heard() -> None:
-    playout = Playout(8000, 60)
+    playout = ModelledPlayout(8000, 60)
     playout.push(ramp(480))
     playout.finish()
     assert len(playout.due(0.0)) == 3
@@ -305,7 +305,7 @@ def test_a_second_reply_waits_for_the_first_one_to_be_heard() -> None:
 
 
 def test_pushing_after_the_finish_is_a_mistake() -> None:
-    playout = Playout(8000, 60)
+    playout = ModelledPlayout(8000, 60)
     playout.finish()
     with pytest.raises(ValueError, match="finished"):
         playout.push(ramp(1))
@@ -314,7 +314,7 @@ def test_pushing_after_the_finish_is_a_mistake() -> None:
 @pytest.mark.parametrize("rate", [8000, 11025, 44100])
 def test_after_an_hour_on_a_distant_clock_it_is_still_right_to_a_sample(rate: int) -> None:
     """A clock far from zero, and a reply of an hour: nothing adds up."""
-    playout, start = Playout(rate, 60), 1.7e9
+    playout, start = ModelledPlayout(rate, 60), 1.7e9
     now = start
     second = np.zeros(rate, np.int16)
     sent = 0

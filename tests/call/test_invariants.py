@@ -13,7 +13,7 @@ from antiphon.call import events as ev
 from antiphon.call.call import Call
 from antiphon.call.ends import EndReason
 from antiphon.call.history import SpokenMessage, ToolMessage, ToolRole
-from antiphon.call.messages import AgentState, Modality, PlaybackClearBuffer, Role, StateChanged, Transcript
+from antiphon.call.messages import AgentState, Modality, Role, StateChanged, Transcript
 from antiphon.call.prompt import Reaction, ToolRequest, ToolSpec
 from antiphon.call.settings import CallSettings, EndBehavior, FirstSpeaker, Greeting, TimedMessage
 from antiphon.call.tools.outcomes import ResponseType, ToolOutcome
@@ -184,7 +184,7 @@ class Watch:
             case act.Emit(message=StateChanged(state=state)):
                 assert state is not self.state, "a state is said once"
                 self.state = state
-            case act.Emit(message=PlaybackClearBuffer()):
+            case act.ReplyCut(unplayed=unplayed) if unplayed != 0:
                 self.cleared = True
             case act.Emit(message=Transcript() as transcript):
                 self._take_transcript(transcript, cleared)

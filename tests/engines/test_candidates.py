@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from antiphon.engines.candidates import REST_S, RESTS, Breaker, Candidate, Candidates, FellBack
 from antiphon.engines.condition import FAILURES_IN_A_ROW
 from antiphon.errors import EngineError
-from tests.support.virtual_loop import run_virtual
+from antiphon.testing.virtual_clock import run_virtual
 
 STAYS_S, LATE_S = 20.0, 1.5
 

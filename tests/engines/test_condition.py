@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 
 from antiphon.engines.condition import DOWN_FOR_S, TOLD_EVERY_S, Condition, Conditions, EngineState, merged
 from antiphon.engines.current_call import current_call
-from tests.support.virtual_loop import run_virtual
+from antiphon.testing.virtual_clock import run_virtual
 
 
 def test_a_failing_engine_has_one_line_in_ten_seconds_and_the_next_one_counts() -> None:

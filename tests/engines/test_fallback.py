@@ -32,7 +32,7 @@ from antiphon.engines.scripted import (
 )
 from antiphon.engines.tuning import Tunable, Tuning
 from antiphon.errors import EngineError
-from tests.support.virtual_loop import run_virtual
+from antiphon.testing.virtual_clock import run_virtual
 
 PATIENCE_S = 4.0
 A_BATCH_S = 3.0

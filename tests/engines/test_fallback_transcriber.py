@@ -20,8 +20,8 @@ from antiphon.engines.scripted import (
     Trouble,
 )
 from antiphon.errors import EngineError
+from antiphon.testing.virtual_clock import run_virtual
 from tests.engines.test_fallback import GONE, PATIENCE_S, SPOKEN, generated, models, of, quietly
-from tests.support.virtual_loop import run_virtual
 
 
 class Stalled(ScriptedTranscriber):

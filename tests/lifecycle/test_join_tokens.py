@@ -26,9 +26,9 @@ from antiphon.store.database import Database
 from antiphon.store.ledger import Ledger
 from antiphon.store.records import CallRecord, ToolRecord, new_id
 from antiphon.store.repositories import Repositories
+from antiphon.testing.reference_medium import ReferenceMedium
 from antiphon.wire.call_request import parse_call_request
 from tests.lifecycle.test_manager import SCRIPTED
-from tests.support.virtual_client import VirtualClient
 
 
 @dataclass
@@ -87,7 +87,7 @@ async def test_a_call_is_joined_where_it_was_not_created(workers: tuple[Worker, 
     with pytest.raises(JoinRefused, match="used already"):
         await here.manager.join(call.call_id, here.token(call), None)
     here.manager.join_tokens.expire(call.call_id)
-    client = VirtualClient()
+    client = ReferenceMedium()
     client.leave()
     await there.manager.serve(ticket, client)
     assert await here.reason(call) == "hangup"
@@ -129,7 +129,7 @@ async def test_of_a_join_and_a_deletion_at_once_one_is_first(workers: tuple[Work
     else:
         assert isinstance(refused[0], WrongState)
         (ticket,) = (outcome for outcome in outcomes if isinstance(outcome, JoinTicket))
-        client = VirtualClient()
+        client = ReferenceMedium()
         client.leave()
         await here.manager.serve(ticket, client)
         assert await here.reason(call) == "hangup"

@@ -24,9 +24,9 @@ from antiphon.call.settings import CallSettings, FirstSpeaker, Greeting, VadSett
 from antiphon.engines.protocols import Generated, Samples
 from antiphon.engines.scripted import ScriptedEndOfTurn, ScriptedLanguageModel, ScriptedSpeaker, ScriptedTranscriber
 from antiphon.errors import EngineError
-from antiphon.media.protocol import AudioIn
-from tests.support.scene import Scene
-from tests.support.virtual_client import VirtualClient
+from antiphon.media.protocol import Audio
+from antiphon.testing.conversation import Conversation
+from antiphon.testing.reference_medium import ReferenceMedium
 
 FRAME_S = 0.02
 LOUDNESS = 1_000
@@ -164,7 +164,7 @@ class Script:
             case _:
                 return {"type": "user_text_message", "text": "", "urgency": "immediate"}
 
-    async def play(self, client: VirtualClient) -> None:
+    async def play(self, client: ReferenceMedium) -> None:
         size = int(FRAME_S * client.input_rate)
         begun, messages = client.now, list(self.messages)
         for frame in range(round(self.leaves_at / FRAME_S)):
@@ -172,11 +172,11 @@ class Script:
             while messages and messages[0][0] <= at:
                 client.say(json.dumps(messages.pop(0)[1]))
             level = next((level for begin, end, level in self.speech if begin <= at < end), 0)
-            client._incoming.put_nowait(AudioIn(np.full(size, level * LOUDNESS, "<i2").tobytes()))
+            client._incoming.put_nowait(Audio(np.full(size, level * LOUDNESS, "<i2").tobytes()))
             await asyncio.sleep(max(0.0, begun + (frame + 1) * FRAME_S - client.now))
 
 
-def check_wire(client: VirtualClient) -> None:
+def check_wire(client: ReferenceMedium) -> None:
     state, speaking, final_due, shown = "idle", False, False, ""
     assert (client.received[0].message or {})["type"] == "call_started"
     for sent in client.received:
@@ -203,7 +203,7 @@ def check_wire(client: VirtualClient) -> None:
                     shown += message["delta"]
 
 
-def check_words(scene: Scene, script: Script) -> None:
+def check_words(scene: Conversation, script: Script) -> None:
     kept = scene.record.kept
     words = [word for message in kept if message.role is Role.USER for word in message.text.split()]
     guarded_s = scene.settings.vad.minimum_interruption_s
@@ -220,7 +220,7 @@ def check_words(scene: Scene, script: Script) -> None:
         assert [text for text in forced if text not in spoken] == []
 
 
-def check_answers(scene: Scene, script: Script) -> None:
+def check_answers(scene: Conversation, script: Script) -> None:
     """The last thing said is the agent's, unless it was cut off, or nothing asks for an answer."""
     last = max((message for message in scene.record.kept), key=lambda message: message.ordinal)
     written = {m["text"] for _, m in script.messages if m.get("urgency") == "later"}
@@ -245,7 +245,7 @@ def test_any_call(seed: int) -> None:
         ),
         speech_model=dice.random() < 0.3,
     )
-    scene = Scene(settings, dice.choice([0, 60, 500, 30_000])).with_engines(
+    scene = Conversation(settings, ReferenceMedium(client_buffer_ms=dice.choice([0, 60, 500, 30_000]))).with_engines(
         transcriber=ByLoudness(dice),
         model=ScriptedLanguageModel(
             lambda text: f"I heard {text}, and here is a sentence. And one more of them.",
@@ -275,7 +275,7 @@ def test_any_call_with_engines_that_fail_now_and_then(seed: int) -> None:
     dice = random.Random(seed)
     script = Script(dice)
     settings = CallSettings("call", 24_000, first_speaker=FirstSpeaker(dice.random() < 0.5, Greeting()))
-    scene = Scene(settings).with_engines(
+    scene = Conversation(settings).with_engines(
         transcriber=UnluckyTranscriber(dice),
         model=UnluckyModel(dice),
         speaker=UnluckySpeaker(dice),

@@ -21,8 +21,10 @@ from antiphon.engines.scripted import (
 )
 from antiphon.session.data_connections import CallDataConnection, DataConnections
 from antiphon.session.pacer import Pacer
-from antiphon.session.parts import CallEngines, CallTools
+from antiphon.session.parts import CallEngines, CallTools, SessionParts
 from antiphon.session.session import Session
+from antiphon.testing.conversation import USER_FIRST, MemoryRecorder
+from antiphon.testing.reference_medium import ReferenceMedium
 from antiphon.tools.http import HttpCaller
 from antiphon.tools.selection import select
 from antiphon.tools.ssrf_guard import SsrfGuard
@@ -30,8 +32,6 @@ from antiphon.wire.call_request import parse_call_request
 from antiphon.wire.outgoing import WEBSOCKET_DEFAULTS
 from antiphon.wire.tool_definitions import to_selected
 from tests.support.far_end import far_end
-from tests.support.scene import USER_FIRST, Record
-from tests.support.virtual_client import VirtualClient
 
 RATE = 16_000
 EVERYTHING = dict.fromkeys(
@@ -53,8 +53,8 @@ WANTS = ('[[tool getColor {"thing": "sky"}]]', "It is done.")
 class Live:
     """A call that runs, from both its ends."""
 
-    client: VirtualClient
-    record: Record
+    client: ReferenceMedium
+    record: MemoryRecorder
     session: Session
 
     async def until(self, ready: Callable[[], object], timeout_s: float = 10) -> None:
@@ -99,7 +99,7 @@ async def call(
     connection: dict[str, Any] | None = None,
 ) -> AsyncIterator[Live]:
     """Serve a call whose client leaves at the end of the block; nothing may be left then."""
-    client, record, pacer = VirtualClient(), Record(), Pacer()
+    client, record, pacer = ReferenceMedium(), MemoryRecorder(), Pacer()
     http, connections = HttpCaller(), DataConnections(ssrf_guard or SsrfGuard(allow_private=True), delay=delay)
     selected = parse_call_request({"selectedTools": list(tools)}).selected_tools
     chosen = select([to_selected(item) for item in selected], lambda *_: None)
@@ -114,13 +114,16 @@ async def call(
         CallSettings("call", client.output_rate, first_speaker=USER_FIRST, tools=tuple(one.spec for one in chosen)),
         engines,
         client,
-        record,
+        SessionParts(
+            record,
+            WEBSOCKET_DEFAULTS.with_changes(client_messages or {}),
+            CallTools(chosen, http, asyncio.ensure_future),
+            recording=(
+                RecordingWriter(recording, client.input_rate, client.output_rate) if recording is not None else None
+            ),
+            data_connection=None if url is None else wanted(url, connections, **(connection or {})),
+        ),
         pacer,
-        WEBSOCKET_DEFAULTS.with_changes(client_messages or {}),
-        60,
-        RecordingWriter(recording, client.input_rate, client.output_rate) if recording is not None else None,
-        CallTools(chosen, http, asyncio.ensure_future),
-        data_connection=None if url is None else wanted(url, connections, **(connection or {})),
     )
     pacing = asyncio.create_task(pacer.run())
     running = asyncio.create_task(session.run())

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
 
-from antiphon.media.data_connection.outbox import MOST_AUDIO_FRAMES
-from antiphon.session import data_connections
+from antiphon.media.data_connection.outbox import MOST_AUDIO_FRAMES, Outbox
+from antiphon.session import data_connections, data_participant
 from antiphon.session.data_connections import DataConnections
 from antiphon.tools.ssrf_guard import SsrfGuard
 from tests.session.test_data_participant import TURN, call, wanted
@@ -53,13 +54,21 @@ async def test_a_lost_connection_is_noted_and_made_again() -> None:
     assert all(len(kind) <= 50 for kind in kinds)
 
 
-async def test_a_far_end_that_never_reads_does_not_hurt_the_call() -> None:
+async def test_a_far_end_that_never_reads_does_not_hurt_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    outboxes: list[Outbox] = []
+
+    class Seen(Outbox):
+        def __init__(self, on_dropped: Callable[[str], None]) -> None:
+            super().__init__(on_dropped)
+            outboxes.append(self)
+
+    monkeypatch.setattr(data_participant, "Outbox", Seen)
     reply = "A reply that is so long that a stutter would be heard in it somewhere, if there were one."
     audio = {"audioConfig": {"sampleRate": 48_000}}
     async with far_end(reads=False) as end, call(end.url, replies=(reply,), connection=audio) as live:
         await end.until(lambda _: end.connections)
         for _ in range(MOST_AUDIO_FRAMES):  # so much that it can be sent no more, at once
-            live.session._data._outbox.put_audio(bytes(60_000))  # type: ignore[union-attr]
+            outboxes[0].put_audio(bytes(60_000))
             await asyncio.sleep(0)
         await live.client.speak(TURN + "." * 30)
         await live.until(lambda: live.texts("agent") == [reply])

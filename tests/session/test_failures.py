@@ -28,17 +28,17 @@ from antiphon.engines.scripted import (
 from antiphon.errors import EngineError
 from antiphon.media.protocol import Incoming
 from antiphon.session.session import Session
+from antiphon.testing.conversation import REPLY, USER_FIRST, Conversation, speaking
+from antiphon.testing.reference_medium import ReferenceMedium
+from antiphon.testing.virtual_clock import run_virtual
 from antiphon.wire.incoming import UserTextMessage
-from tests.support.scene import REPLY, USER_FIRST, Scene, speaking
-from tests.support.virtual_client import VirtualClient
-from tests.support.virtual_loop import run_virtual
 
 ONE_TURN = "." * 5 + "#" * 10 + "." * 120
 BROKE = End(EndReason.SYSTEM_ERROR, 1011, "the server failed")
 LEFT = End(EndReason.HANGUP, 1000, "the client left")
 
 
-def agent_words(scene: Scene) -> list[str]:
+def agent_words(scene: Conversation) -> list[str]:
     return [message.text for message in scene.record.kept if message.role is Role.AGENT]
 
 
@@ -71,7 +71,7 @@ class BadTranscriber(ScriptedTranscriber):
 @pytest.mark.parametrize("where", ["open", "feed", "text", "cancelled"])
 def test_a_transcriber_that_breaks_is_apologised_for(where: str) -> None:
     with capture_logs():
-        scene = Scene().with_engines(transcriber=BadTranscriber(where)).run(speaking(ONE_TURN + "." * 60))
+        scene = Conversation().with_engines(transcriber=BadTranscriber(where)).run(speaking(ONE_TURN + "." * 60))
     assert agent_words(scene) == ["Sorry, I'm having some trouble right now. Could you say that again?"]
     assert scene.end == LEFT
 
@@ -83,7 +83,7 @@ class BadPriming(ScriptedLanguageModel):
 
 def test_a_model_that_cannot_read_ahead_still_answers() -> None:
     with capture_logs() as logs:
-        scene = Scene().with_engines(model=BadPriming([REPLY])).run(speaking(ONE_TURN))
+        scene = Conversation().with_engines(model=BadPriming([REPLY])).run(speaking(ONE_TURN))
     assert agent_words(scene) == [REPLY]
     assert scene.end == LEFT
     assert logs
@@ -107,13 +107,13 @@ def test_opinions_that_never_come_do_not_pile_up() -> None:
     opinions = StalledOpinion()
     most = 0
 
-    async def caller(client: VirtualClient) -> None:
+    async def caller(client: ReferenceMedium) -> None:
         nonlocal most
         for _ in range(5):
             await client.speak("##########........")
             most = max(most, opinions.waiting)
 
-    scene = Scene().with_engines(end_of_turn=opinions).run(caller)
+    scene = Conversation().with_engines(end_of_turn=opinions).run(caller)
     assert scene.end == LEFT
     assert most <= 2
     assert opinions.waiting == 0
@@ -128,7 +128,7 @@ def test_trouble_of_an_engine_at_any_moment_leaves_no_work_behind(
     trouble = Trouble(at, error)
     model = ScriptedLanguageModel([REPLY], token_delay_s=0.05, trouble=trouble if stage == "model" else None)
     speaker = ScriptedSpeaker(trouble=trouble if stage == "speaker" else None)
-    scene = Scene().with_engines(model=model, speaker=speaker).run(speaking(ONE_TURN + "." * 200))
+    scene = Conversation().with_engines(model=model, speaker=speaker).run(speaking(ONE_TURN + "." * 200))
     assert scene.end is not None
     heard = "".join(agent_words(scene))
     assert heard == "" or heard.startswith("The") or "Sorry" in heard
@@ -139,8 +139,8 @@ def test_trouble_of_an_engine_at_any_moment_leaves_no_work_behind(
 # Our own mistakes
 
 
-def breaking(scene: Scene, break_it: Callable[[Session], None], script: str) -> Scene:
-    async def caller(client: VirtualClient) -> None:
+def breaking(scene: Conversation, break_it: Callable[[Session], None], script: str) -> Conversation:
+    async def caller(client: ReferenceMedium) -> None:
         await client.speak("." * 5)
         break_it(scene.session)
         await client.speak(script)
@@ -156,8 +156,10 @@ def boom(*_: object) -> None:
 def test_a_mistake_in_the_core_ends_the_call_with_a_line_in_the_log(method: str) -> None:
     """Whoever called: a timer, the voice activity, the pacer."""
     with capture_logs() as logs:
-        scene = Scene(CallSettings("call", 24_000, first_speaker=USER_FIRST, inactivity=(TimedMessage(3.0, "Hello?"),)))
-        breaking(scene, lambda session: setattr(session._core, method, boom), "." * 60)
+        scene = Conversation(
+            CallSettings("call", 24_000, first_speaker=USER_FIRST, inactivity=(TimedMessage(3.0, "Hello?"),))
+        )
+        breaking(scene, lambda session: session._ask(lambda live: setattr(live.driver.core, method, boom)), "." * 60)
     assert scene.end == BROKE
     assert scene.client.closed == (1011, "the server failed")
     assert [line["event"] for line in logs] == ["session_broke"]
@@ -166,7 +168,7 @@ def test_a_mistake_in_the_core_ends_the_call_with_a_line_in_the_log(method: str)
     assert event.text == "The server failed (ZeroDivisionError); the call cannot go on."
 
 
-class BrokenPipe(VirtualClient):
+class BrokenPipe(ReferenceMedium):
     """A medium that cannot send audio after a while, and says so by raising."""
 
     def send_audio(self, data: bytes) -> None:
@@ -176,7 +178,7 @@ class BrokenPipe(VirtualClient):
 
 
 def test_a_medium_that_raises_while_the_pacer_plays_ends_that_call_and_no_other() -> None:
-    good, bad = Scene(), Scene(client=BrokenPipe())
+    good, bad = Conversation(), Conversation(client=BrokenPipe())
     good.pacer = bad.pacer
 
     async def both() -> None:
@@ -198,17 +200,17 @@ def test_a_medium_that_raises_while_the_pacer_plays_ends_that_call_and_no_other(
     assert {line["event"] for line in logs} == {"session_broke"}
 
 
-class Unreadable(VirtualClient):
+class Unreadable(ReferenceMedium):
     async def receive(self) -> Incoming:
         raise RuntimeError("the socket was never accepted")
 
 
 def test_a_medium_that_breaks_at_once_ends_the_call() -> None:
-    async def caller(client: VirtualClient) -> None:
+    async def caller(client: ReferenceMedium) -> None:
         await asyncio.sleep(0.1)
 
     with capture_logs() as logs:
-        scene = Scene(client=Unreadable()).run(caller)
+        scene = Conversation(client=Unreadable()).run(caller)
     assert scene.end is not None
     assert scene.end.reason is EndReason.CONNECTION_ERROR
     assert [line["event"] for line in logs] == ["medium_broke"]
@@ -218,9 +220,9 @@ def test_a_medium_that_breaks_at_once_ends_the_call() -> None:
 
 
 def test_a_message_that_comes_before_the_call_has_begun_is_not_lost() -> None:
-    scene = Scene()
+    scene = Conversation()
 
-    async def caller(client: VirtualClient) -> None:
+    async def caller(client: ReferenceMedium) -> None:
         await client.speak("." * 100)
 
     scene.before = lambda session: session.receive(UserTextMessage("first of all"))
@@ -231,14 +233,14 @@ def test_a_message_that_comes_before_the_call_has_begun_is_not_lost() -> None:
 
 
 def test_a_call_that_is_to_end_before_it_has_begun_ends() -> None:
-    scene = Scene(leaves=False)
+    scene = Conversation(leaves=False)
     scene.before = lambda session: session.end(EndReason.SYSTEM_ERROR, 1012, "the server is stopping")
     scene.run(speaking(""))
     assert scene.end == End(EndReason.SYSTEM_ERROR, 1012, "the server is stopping")
 
 
 def test_what_was_heard_is_on_record_when_the_server_cancels_the_call() -> None:
-    scene = Scene()
+    scene = Conversation()
 
     async def cancelled() -> None:
         pacing = asyncio.create_task(scene.pacer.run())
@@ -284,7 +286,7 @@ class DeafTranscriber(ScriptedTranscriber):
 
 
 def test_a_call_that_breaks_while_the_caller_speaks_waits_for_nobody() -> None:
-    scene = Scene().with_engines(voice_activity=DyingVoiceActivity(), transcriber=DeafTranscriber())
+    scene = Conversation().with_engines(voice_activity=DyingVoiceActivity(), transcriber=DeafTranscriber())
     with capture_logs() as logs:
         scene.run(speaking("." * 5 + "#" * 30))
     assert scene.end == BROKE

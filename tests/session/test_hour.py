@@ -21,10 +21,10 @@ from antiphon.engines.scripted import (
     ScriptedSpeaker,
     ScriptedTranscriber,
 )
-from antiphon.media.protocol import AudioIn
+from antiphon.media.protocol import Audio
 from antiphon.session.parts import CallEngines
-from tests.support.scene import USER_FIRST, Scene
-from tests.support.virtual_client import VirtualClient
+from antiphon.testing.conversation import USER_FIRST, Conversation, MemoryRecorder
+from antiphon.testing.reference_medium import ReferenceMedium
 
 TURNS = 200
 SECONDS_A_TURN = 18
@@ -32,11 +32,19 @@ FRAME_S = 0.1
 REPLY = "That is a good question. I would say that it depends, but mostly on the weather."
 
 
-NOT_OURS = (SpokenMessage, CallEngines, ScriptedLanguageModel, ScriptedSpeaker, ScriptedTranscriber, ScriptedEndOfTurn)
+NOT_OURS = (
+    MemoryRecorder,
+    SpokenMessage,
+    CallEngines,
+    ScriptedLanguageModel,
+    ScriptedSpeaker,
+    ScriptedTranscriber,
+    ScriptedEndOfTurn,
+)
 """Scripted engines keep what they were asked; an engine's memory is its own."""
 
 
-class ForgetfulClient(VirtualClient):
+class ForgetfulClient(ReferenceMedium):
     """Keeps nothing of what it is sent, and sends in frames of 100 ms."""
 
     def send_audio(self, data: bytes) -> None:
@@ -47,7 +55,7 @@ class ForgetfulClient(VirtualClient):
         begun, size = self.now, int(FRAME_S * self.input_rate)
         for frame in range(round(SECONDS_A_TURN / FRAME_S)):
             level = 8_000 if speech[0] <= frame * FRAME_S < speech[1] else 0
-            self._incoming.put_nowait(AudioIn(np.full(size, level, "<i2").tobytes()))
+            self._incoming.put_nowait(Audio(np.full(size, level, "<i2").tobytes()))
             await asyncio.sleep(max(0.0, begun + (frame + 1) * FRAME_S - self.now))
 
 
@@ -82,28 +90,28 @@ def sizes(root: object, *, but: tuple[type, ...]) -> dict[str, int]:
             for name in names:
                 visit(f"{path}.{name}", getattr(item, name))
 
-    visit("session", root)
+    visit("live", root)
     return found
 
 
 @pytest.mark.parametrize("modality", list(Modality))
 def test_an_hour_of_call_leaves_nothing_behind(modality: Modality) -> None:
     settings = CallSettings("call", 24_000, first_speaker=USER_FIRST, modality=modality, max_duration_s=7_200.0)
-    scene = Scene(settings, client=ForgetfulClient()).with_engines(
+    scene = Conversation(settings, client=ForgetfulClient()).with_engines(
         model=ScriptedLanguageModel([REPLY], token_delay_s=0.02),
         speaker=ScriptedSpeaker(chunk_ms=500),
         end_of_turn=StallingOpinion(),
     )
     measured: list[tuple[dict[str, int], int]] = []
 
-    async def caller(client: VirtualClient) -> None:
+    async def caller(client: ReferenceMedium) -> None:
         assert isinstance(client, ForgetfulClient)
         for turn in range(TURNS):
             # Every fourth turn interrupts the answer to the third.
             await client.turn((15.5, 17.2) if turn % 4 == 2 else (1.0, 2.5))
             if turn % 40 == 39:
                 gc.collect()
-                measured.append((sizes(scene.session, but=NOT_OURS), len(asyncio.all_tasks())))
+                scene.session._ask(lambda live: measured.append((sizes(live, but=NOT_OURS), len(asyncio.all_tasks()))))
 
     scene.run(caller)
     spoken = [message for message in scene.record.kept if message.role is Role.USER]
@@ -112,5 +120,5 @@ def test_an_hour_of_call_leaves_nothing_behind(modality: Modality) -> None:
     (before, tasks_before), (after, tasks_after) = measured[0], measured[-1]
     assert tasks_after == tasks_before
     grown = {path: (before.get(path, 0), size) for path, size in after.items() if size > before.get(path, 0) + 2}
-    assert set(grown) == {"session._core._talk.history._messages"}
-    assert {"session._inbox", "session._listener._utterances", "session._responder._work"} <= set(before)
+    assert set(grown) == {"live.driver.core._talk.history._messages"}
+    assert {"live.driver._inbox", "live._listener._utterances", "live._responder._work"} <= set(before)

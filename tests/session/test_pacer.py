@@ -15,7 +15,7 @@ import pytest
 
 from antiphon.media.websocket.batch_reader import BatchReader
 from antiphon.session.pacer import SLOT_S, SLOTS, Pacer
-from tests.support.virtual_loop import VirtualLoop, run_virtual
+from antiphon.testing.virtual_clock import VirtualLoop, run_virtual
 
 
 class Counting(BatchReader):

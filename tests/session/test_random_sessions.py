@@ -21,9 +21,11 @@ from antiphon.call.messages import Modality, Severity
 from antiphon.call.prompt import Prompt
 from antiphon.call.settings import CallSettings, FirstSpeaker, Greeting, TimedMessage
 from antiphon.engines.scripted import ScriptedLanguageModel
-from antiphon.media.protocol import AudioIn, Closed
-from antiphon.session.parts import CallTools
+from antiphon.media.protocol import Audio, Left
+from antiphon.session.parts import CallTools, SessionParts
 from antiphon.session.session import Session
+from antiphon.testing.conversation import Conversation
+from antiphon.testing.reference_medium import ReferenceMedium
 from antiphon.tools.http import HttpCaller
 from antiphon.tools.selection import select
 from antiphon.wire.call_request import parse_call_request
@@ -38,8 +40,6 @@ from tests.session.test_any_call import (
     UnluckyTranscriber,
     check_wire,
 )
-from tests.support.scene import Scene
-from tests.support.virtual_client import VirtualClient
 
 RATE = 24_000
 TOOLS: tuple[dict[str, Any], ...] = (
@@ -115,12 +115,12 @@ class Rude:
     state: str = ""
     """What the agent was doing when all had come to rest; "" where the client left before."""
 
-    async def __call__(self, client: VirtualClient) -> None:
+    async def __call__(self, client: ReferenceMedium) -> None:
         sides = [asyncio.create_task(self._answer(client)), asyncio.create_task(self._interfere(client))]
         await self.script.play(client)
         if self.script.leaves_at > 60:
             for _ in range(round(MOST_S / PACKET_EVERY_S)):
-                client._incoming.put_nowait(AudioIn(bytes(32 * client.input_rate // 1000 * 2)))
+                client._incoming.put_nowait(Audio(bytes(32 * client.input_rate // 1000 * 2)))
                 await asyncio.sleep(PACKET_EVERY_S)
             states = client.messages("state")
             self.state = states[-1]["state"] if states else "idle"
@@ -129,18 +129,18 @@ class Rude:
             with suppress(asyncio.CancelledError):
                 await task
         if self.dice.random() < 0.3:
-            client._incoming.put_nowait(Closed(1006, clean=False))
+            client._incoming.put_nowait(Left(1006, clean=False))
 
-    async def _interfere(self, client: VirtualClient) -> None:
+    async def _interfere(self, client: ReferenceMedium) -> None:
         for _ in range(self.dice.randrange(30)):
             await asyncio.sleep(self.dice.choice([0.0, 0.3, 2.0]))
             if self.dice.random() < 0.3:
                 size = self.dice.choice([0, 1, 3, 319, 640, 32_000])
-                client._incoming.put_nowait(AudioIn(bytes(size)))
+                client._incoming.put_nowait(Audio(bytes(size)))
             else:
                 client.say(self.dice.choice(GARBAGE))
 
-    async def _answer(self, client: VirtualClient) -> None:
+    async def _answer(self, client: ReferenceMedium) -> None:
         seen = 0
         async with asyncio.TaskGroup() as answers:
             while True:
@@ -150,7 +150,7 @@ class Rude:
                     answers.create_task(self._result(client, message))
                 seen = len(asked)
 
-    async def _result(self, client: VirtualClient, asked: dict[str, Any]) -> None:
+    async def _result(self, client: ReferenceMedium, asked: dict[str, Any]) -> None:
         dice = self.dice
         result: dict[str, Any] = {"type": "client_tool_result", "invocationId": asked["invocationId"]}
         result |= dice.choice(
@@ -170,7 +170,7 @@ class Rude:
 
 
 @dataclass
-class ToolScene(Scene):
+class ToolConversation(Conversation):
     """With tools that the client carries out."""
 
     def start(self) -> Session:
@@ -181,16 +181,13 @@ class ToolScene(Scene):
             settings,
             self.engines,
             self.client,
-            self.record,
+            SessionParts(self.record, WEBSOCKET_DEFAULTS, CallTools(chosen, HttpCaller(), asyncio.ensure_future)),
             self.pacer,
-            WEBSOCKET_DEFAULTS,
-            self.client_buffer_ms,
-            tools=CallTools(chosen, HttpCaller(), asyncio.ensure_future),
         )
         return self.session
 
 
-def check_record(scene: Scene) -> None:
+def check_record(scene: Conversation) -> None:
     """What is on record: one message a place, each tool with its result, and what the client was told."""
     kept = scene.record.kept
     assert len({message.ordinal for message in kept}) == len(kept)
@@ -218,7 +215,9 @@ def test_a_session_outlives_any_client_and_any_engine(seed: int) -> None:
         modality=dice.choice([Modality.VOICE, Modality.VOICE, Modality.TEXT]),
         inactivity=dice.choice([(), (TimedMessage(6.0, "Are you there?"), TimedMessage(6.0, "Hello?"))]),
     )
-    scene = ToolScene(settings, dice.choice([0, 60, 500, 30_000])).with_engines(
+    scene = ToolConversation(
+        settings, ReferenceMedium(client_buffer_ms=dice.choice([0, 60, 500, 30_000]))
+    ).with_engines(
         transcriber=ByLoudness(dice) if good else UnluckyTranscriber(dice),
         model=ScriptedLanguageModel(lambda text: f"I heard {text}.") if good else ToolUser(dice),
         speaker=UnluckySpeaker(dice),

@@ -14,31 +14,32 @@ from antiphon.call.ends import EndReason
 from antiphon.call.messages import Role
 from antiphon.call.settings import CallSettings, FirstSpeaker, Greeting
 from antiphon.engines.scripted import ScriptedLanguageModel, ScriptedTranscriber, unmark
-from tests.support.scene import REPLY, USER_FIRST, Scene
-from tests.support.virtual_client import VirtualClient
+from antiphon.testing.conversation import REPLY, USER_FIRST, Conversation
+from antiphon.testing.reference_medium import ReferenceMedium
 
 
 def play(
-    caller: Callable[[VirtualClient], Awaitable[None]],
+    caller: Callable[[ReferenceMedium], Awaitable[None]],
     *,
     client_buffer_ms: int = 60,
     output_rate: int = 24_000,
     first: FirstSpeaker = USER_FIRST,
-) -> Scene:
+) -> Conversation:
     """Serve one call in which ``caller`` does its part and then leaves."""
     settings = CallSettings("call", output_rate, first_speaker=first)
-    return Scene(settings, client_buffer_ms, VirtualClient(output_rate=output_rate)).run(caller)
+    client = ReferenceMedium(output_rate=output_rate, client_buffer_ms=client_buffer_ms)
+    return Conversation(settings, client).run(caller)
 
 
-async def one_turn(client: VirtualClient) -> None:
+async def one_turn(client: ReferenceMedium) -> None:
     await client.speak("." * 5 + "#" * 10 + "." * 120)
 
 
-async def interrupted(client: VirtualClient) -> None:
+async def interrupted(client: ReferenceMedium) -> None:
     await client.speak("." * 5 + "#" * 10 + "." * 30 + "#" * 5 + "." * 100)
 
 
-def kinds(client: VirtualClient) -> list[str]:
+def kinds(client: ReferenceMedium) -> list[str]:
     """Messages and audio in order, runs of audio and deltas as one."""
     seen: list[str] = []
     for sent in client.received:
@@ -135,7 +136,7 @@ def test_the_answer_adds_almost_nothing_to_the_endpoint_delay() -> None:
 
 
 def test_bad_messages_do_not_end_the_call() -> None:
-    async def caller(client: VirtualClient) -> None:
+    async def caller(client: ReferenceMedium) -> None:
         for text in ("", "nonsense", "[]", "{}", '{"type": 5}', '{"type": "ping"}', "[" * 100_000):
             client.say(text)
         client.say(json.dumps({"type": "ping", "timestamp": 7.5}))
@@ -148,7 +149,7 @@ def test_bad_messages_do_not_end_the_call() -> None:
 
 
 def test_hang_up_closes_after_the_last_word() -> None:
-    async def caller(client: VirtualClient) -> None:
+    async def caller(client: ReferenceMedium) -> None:
         await client.speak("." * 5)
         client.say('{"type": "hang_up", "message": "Good bye."}')
         await client.speak("." * 40)
@@ -161,7 +162,7 @@ def test_hang_up_closes_after_the_last_word() -> None:
 
 
 def test_a_greeting_comes_first_when_the_agent_begins() -> None:
-    async def caller(client: VirtualClient) -> None:
+    async def caller(client: ReferenceMedium) -> None:
         await client.speak("." * 50)
 
     scene = play(caller, first=FirstSpeaker(True, Greeting(text="Hello there, caller.")))
@@ -174,10 +175,10 @@ def test_the_model_writes_on_until_it_is_known_whether_the_caller_only_listened(
 ) -> None:
     reply = "Let me tell you all about it, from the beginning. It is a long story, and it has no end that I know of."
     model = ScriptedLanguageModel([reply, "Well."], token_delay_s=0.2)
-    scene = Scene(CallSettings("call", 24_000, first_speaker=USER_FIRST), 60, VirtualClient(output_rate=24_000))
+    scene = Conversation(CallSettings("call", 24_000, first_speaker=USER_FIRST), ReferenceMedium(output_rate=24_000))
     scene = scene.with_engines(model=model, transcriber=ScriptedTranscriber(["tell me", said]))
 
-    async def caller(client: VirtualClient) -> None:
+    async def caller(client: ReferenceMedium) -> None:
         await client.speak("." * 5 + "#" * 10 + "." * 30 + "#" * 5 + "." * 150)
 
     scene.run(caller)

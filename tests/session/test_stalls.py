@@ -25,7 +25,7 @@ from antiphon.engines.scripted import (
     Trouble,
 )
 from antiphon.errors import EngineError
-from tests.support.scene import REPLY, Scene, speaking
+from antiphon.testing.conversation import REPLY, Conversation, speaking
 
 ONE_TURN = "." * 5 + "#" * 10 + "." * 400
 PATIENCE_S = 4.0
@@ -69,11 +69,11 @@ def transcriber(first: Transcriber, second: Transcriber) -> FallbackTranscriber:
     return FallbackTranscriber(Candidates("transcriber", row(first, second), stays_s=20.0))
 
 
-def agent(scene: Scene) -> list[str]:
+def agent(scene: Conversation) -> list[str]:
     return [message.text for message in scene.record.kept if message.role is Role.AGENT]
 
 
-def first_sound_s(scene: Scene) -> float:
+def first_sound_s(scene: Conversation) -> float:
     """From the end of the caller's speech, at 1.5 s."""
     return next(sent.at for sent in scene.client.received if sent.audio is not None) - 1.5
 
@@ -94,7 +94,7 @@ def test_a_fallback_answers_where_the_first_engine_fails_or_hangs(stage: str, tr
     }
     before = count(stage)
     with capture_logs() as logs:
-        scene = Scene().with_engines(**parts[stage]).run(speaking(ONE_TURN))
+        scene = Conversation().with_engines(**parts[stage]).run(speaking(ONE_TURN))
     assert agent(scene) == [REPLY]
     assert 0 <= first_sound_s(scene) - (PATIENCE_S if trouble is HANGS else 0) < 1.0
     events = [event for event in scene.record.noted if event.type == "engine_fallback"]
@@ -109,7 +109,7 @@ def test_a_fallback_answers_where_the_first_engine_fails_or_hangs(stage: str, tr
 def test_a_reply_is_spoken_in_one_voice() -> None:
     first, second = ScriptedSpeaker(trouble=GONE), ScriptedSpeaker()
     with capture_logs():
-        Scene().with_engines(speaker=voice(first, second)).run(speaking(ONE_TURN))
+        Conversation().with_engines(speaker=voice(first, second)).run(speaking(ONE_TURN))
     assert len(first.spoken) == 1
     assert len(second.spoken) == 2
 
@@ -124,7 +124,7 @@ def test_where_fallback_and_all_hang_the_call_says_so_or_ends(stage: str) -> Non
         "transcriber": {"transcriber": transcriber(DeafTranscriber(), DeafTranscriber())},
     }
     with capture_logs():
-        scene = Scene(leaves=False) if stage == "voice" else Scene()
+        scene = Conversation(leaves=False) if stage == "voice" else Conversation()
         scene.with_engines(**parts[stage]).run(speaking(ONE_TURN + "." * 300))
     assert agent(scene) == [APOLOGY]
     assert "engine_stalled" in scene.record.kinds()
@@ -137,7 +137,7 @@ def test_where_fallback_and_all_hang_the_call_says_so_or_ends(stage: str) -> Non
 
 
 def test_a_model_that_reads_a_long_prompt_is_waited_for() -> None:
-    scene = Scene().with_engines(model=SlowReader([REPLY])).run(speaking(ONE_TURN + "." * 200))
+    scene = Conversation().with_engines(model=SlowReader([REPLY])).run(speaking(ONE_TURN + "." * 200))
     assert agent(scene) == [REPLY]
     assert 30.0 < first_sound_s(scene) < 31.0
 
@@ -145,7 +145,7 @@ def test_a_model_that_reads_a_long_prompt_is_waited_for() -> None:
 def test_a_voice_slower_than_life_is_given_up() -> None:
     """A fifth of the sound that a listener needs."""
     slow = ScriptedSpeaker(speed_factor=0.2)
-    scene = Scene().with_engines(speaker=slow).run(speaking(ONE_TURN + "." * 300))
+    scene = Conversation().with_engines(speaker=slow).run(speaking(ONE_TURN + "." * 300))
     stalled = [event for event in scene.record.noted if event.type == "engine_stalled"]
     assert stalled[0].extras["stage"] == "voice"
     assert REPLY.startswith(agent(scene)[0])
@@ -153,7 +153,7 @@ def test_a_voice_slower_than_life_is_given_up() -> None:
 
 def test_a_model_that_trickles_is_heard_word_by_word_and_then_given_up() -> None:
     slow = ScriptedLanguageModel([REPLY], token_delay_s=3.0)
-    scene = Scene().with_engines(model=slow).run(speaking(ONE_TURN + "." * 300))
+    scene = Conversation().with_engines(model=slow).run(speaking(ONE_TURN + "." * 300))
     said = agent(scene)
     assert said[0]
     assert REPLY.startswith(said[0])

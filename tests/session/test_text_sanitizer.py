@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from antiphon.call.messages import Role
 from antiphon.engines.scripted import ScriptedLanguageModel, ScriptedTranscriber
 from antiphon.session.text_sanitizer import TextSanitizer, mended
-from tests.support.scene import Scene, speaking
+from antiphon.testing.conversation import Conversation, speaking
 
 CHARACTERS = st.text(st.characters(codec=None), max_size=8)
 
@@ -35,7 +35,7 @@ def test_whatever_comes_bit_by_bit_can_be_encoded(deltas: list[str]) -> None:
 
 def test_halves_of_characters_do_not_silence_a_call() -> None:
     model = ScriptedLanguageModel(["I am glad \ud83d\ude00 and \ud83d lost\0 here."])
-    scene = Scene().with_engines(model=model, transcriber=ScriptedTranscriber(["hello \udc00\0"]))
+    scene = Conversation().with_engines(model=model, transcriber=ScriptedTranscriber(["hello \udc00\0"]))
     scene.run(speaking("." * 5 + "#" * 10 + "." * 80))
     assert [message.text for message in scene.record.kept] == ["hello \ufffd", "I am glad 😀 and \ufffd lost here."]
     for message in scene.client.messages():

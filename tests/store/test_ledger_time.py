@@ -12,8 +12,8 @@ import antiphon.store.ledger
 from antiphon.store.database import Database
 from antiphon.store.ledger import GATHERING_S, Ledger
 from antiphon.store.ledger_batch import Entry
+from antiphon.testing.virtual_clock import run_virtual
 from tests.store.samples import a_call, a_stage, an_event
-from tests.support.virtual_loop import run_virtual
 
 WRITING_S = 0.1
 LATER_S = 1.0

@@ -16,7 +16,6 @@ from antiphon.call.messages import (
     AgentState,
     CallEvent,
     Modality,
-    PlaybackClearBuffer,
     Role,
     SideGenerationCompleted,
     SideGenerationDelta,
@@ -192,7 +191,7 @@ class Referee:
                 self._taken(now, state)
                 self._state, self._moved_at = state, now
                 self._owed = "" if state is AgentState.THINKING else self._owed
-            case act.Emit(message=PlaybackClearBuffer()):
+            case act.ReplyCut(unplayed=unplayed) if unplayed != 0:
                 self.check(self._clear_due or self._unanswered, "a clear without anything to be cleared")
                 self._clear_due = False
             case act.Emit(message=Transcript() as transcript):

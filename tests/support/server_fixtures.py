@@ -1,4 +1,4 @@
-"""A whole server but for the sockets: real store, real switchboard, scripted engines."""
+"""A whole server but for the sockets: real store, real call manager, scripted engines."""
 
 from __future__ import annotations
 

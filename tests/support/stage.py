@@ -17,7 +17,6 @@ from antiphon.call.call import Call
 from antiphon.call.messages import (
     CallEvent,
     Message,
-    PlaybackClearBuffer,
     Role,
     StateChanged,
     Transcript,
@@ -161,13 +160,13 @@ class Stage:
     def wire(self) -> list[str]:
         """The conversation, one short line a message, without deltas and events."""
         lines: list[str] = []
-        for message in self.messages:
-            match message:
-                case StateChanged(state=state):
+        for _, action in self.log:
+            match action:
+                case act.Emit(message=StateChanged(state=state)):
                     lines.append(state.value)
-                case Transcript(role=role, final=True, text=text):
+                case act.Emit(message=Transcript(role=role, final=True, text=text)):
                     lines.append(f"{role.value}: {text}")
-                case PlaybackClearBuffer():
+                case act.ReplyCut(unplayed=unplayed) if unplayed != 0:
                     lines.append("clear")
         return lines
 

@@ -52,7 +52,7 @@ async def calls_create(
     wanted = await parsed_body(
         request,
         serving.config.limits.max_body_bytes,
-        lambda body: parse_new_call(complete(body)),
+        lambda body: parse_new_call(complete(body), serving.manager.media.kinds),
         much=prior_call_id is not None,
     )
     serving.readiness.require()

@@ -14,7 +14,7 @@ from antiphon.api.services import Services
 from antiphon.config.logs import where
 from antiphon.errors import JoinRefused
 from antiphon.lifecycle.joins import JoinTicket
-from antiphon.media.websocket.medium import ServerWebSocket
+from antiphon.media.websocket.medium import JoinedSocket
 from antiphon.media.websocket.socket import EXTENSION, CallSocket
 
 SERVER_FAULT = 1011
@@ -75,11 +75,10 @@ async def _claim(serving: Services, websocket: WebSocket, call_id: str) -> JoinT
 
 
 async def _serve(serving: Services, websocket: WebSocket, ticket: JoinTicket) -> None:
-    wanted = ticket.medium
     direct: CallSocket | None = websocket.scope.get("extensions", {}).get(EXTENSION)
     if direct is not None:
         direct.read_in_batches(serving.manager.batch_reader)
-    async with ServerWebSocket(websocket, wanted.input_sample_rate, wanted.output_rate, direct) as medium:
+    async with serving.manager.open_medium(ticket, JoinedSocket(websocket, direct)) as medium:
         await serving.manager.serve(ticket, medium)
 
 

@@ -9,7 +9,7 @@ Pure: time is an argument (seconds of any monotonic clock, never running backwar
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from antiphon.audio.pcm import BYTES_PER_SAMPLE, Samples, bytes_from_samples
 
@@ -30,6 +30,43 @@ class Cleared:
     """Sent, but not heard: the client must be told to drop them if this is not zero."""
     dropped_samples: int
     """Held here, and never sent."""
+
+
+class Playout(Protocol):
+    """How much of a call's sound the caller has heard, and which of it is due. Times are seconds of one clock."""
+
+    @property
+    def rate(self) -> int:
+        """Of the samples, Hz."""
+
+    @property
+    def held(self) -> int:
+        """Samples of the reply not sent yet."""
+
+    @property
+    def underruns(self) -> int:
+        """How often the caller's buffer ran dry within a reply."""
+
+    def begin(self, reply_number: int) -> None:
+        """Open the next reply, and drop what is still held of the last one."""
+
+    def push(self, samples: Samples) -> None:
+        """Take more of the reply; nothing of a reply that was cleared."""
+
+    def finish(self) -> None:
+        """Note that no more is pushed for this reply."""
+
+    def due(self, now: float) -> list[bytes]:
+        """Return the frames (s16le) to send now, and count them as sent."""
+
+    def position(self, now: float) -> int:
+        """Return how many samples of the reply the caller has heard. It never falls within a reply."""
+
+    def done(self, now: float) -> bool:
+        """Return True when the reply is finished, and was heard to its end."""
+
+    def clear(self, now: float) -> Cleared:
+        """Stop the reply: nothing of it is due any more."""
 
 
 class _ClientClock:
@@ -68,15 +105,15 @@ class _ClientClock:
         self._sent = 0
 
 
-class Playout:
+class ModelledPlayout:
     """Holds the audio of one reply at a time and releases it in step with a client's buffer.
 
     ``rate``: of the samples, Hz. ``client_buffer_ms``: how much sent but unplayed audio the client wants. It
     gets no more than that, or 40 ms if that is more; hence never over ``max(client_buffer_ms, 20)`` plus one
-    frame. One ``Playout`` serves all replies of a call, because the client's clock goes on between them.
+    frame. One object serves all replies of a call, because the client's clock goes on between them.
 
     Frame ``k`` of a reply ends at sample ``floor((k + 1) * rate / 50)``, so odd rates stay exact; only a
-    finished reply's last frame may be shorter. A new ``Playout`` is open for a reply numbered 0.
+    finished reply's last frame may be shorter. A new one is open for a reply numbered 0.
     """
 
     def __init__(self, rate: int, client_buffer_ms: int) -> None:

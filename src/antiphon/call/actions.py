@@ -136,8 +136,21 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplyCut:
+    """A reply was cut while the caller heard it: silence it at the caller's end, before anything else is said.
+
+    ``position``: samples of it that were heard. ``unplayed``: samples that were sent and not heard; ``None`` where
+    that is not known.
+    """
+
+    reply: int
+    position: int
+    unplayed: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class GenerateForThread:
-    """Write for a side thread: answer ``AsideWritten`` and ``AsideToolRequested``, and one of their ends."""
+    """Write for a side thread: answer ``ThreadTextWritten`` and ``ThreadToolRequested``, and one of their ends."""
 
     generation: int
     prompt: Prompt
@@ -175,6 +188,7 @@ Action: TypeAlias = (
     | EndSpeech
     | Play
     | Stop
+    | ReplyCut
     | GenerateForThread
     | StopForThread
     | End

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from antiphon.call.settings import CallSettings, TurnSettings
 from antiphon.engines.condition import Watched
 from antiphon.engines.protocols import Speaker
 from antiphon.engines.registry import Engines
+from antiphon.media.protocol import MediumSettings
 from antiphon.session.parts import CallEngines
 from antiphon.session.watch import END_OF_TURN, MODEL, TRANSCRIBER, VOICE
 from antiphon.store.records import CallRecord
 from antiphon.wire import call_settings
 from antiphon.wire.call_request import CallRequest
 from antiphon.wire.initial_messages import chat_messages
+from antiphon.wire.medium import data_messages_of, medium_name
+from antiphon.wire.outgoing import EnabledDataMessages
 
 
 def engines_of(engines: Engines, call: CallRecord, speaker: Speaker, voice: Watched) -> CallEngines:
@@ -63,3 +68,17 @@ def settings_of(
         speech_model=engines.model.audio_input,
         judges_turns=engines.end_of_turn is not None,
     )
+
+
+def medium_settings(request: CallRequest) -> MediumSettings:
+    """Return what the call asks of its medium."""
+    kind = medium_name(request.medium)
+    socket = request.medium.server_web_socket
+    if socket is None:
+        return MediumSettings(kind)
+    return MediumSettings(kind, socket.input_sample_rate, socket.output_rate, socket.client_buffer_size_ms)
+
+
+def data_messages(request: CallRequest, asked: Iterable[str] = ()) -> EnabledDataMessages:
+    """Return which data messages the client of the call is sent, with those that it ``asked`` for as it joined."""
+    return data_messages_of(request.medium, asked)

@@ -25,7 +25,7 @@ def told(error: Exception) -> str:
 
 
 class Endings:
-    """Puts calls to their end. ``spool``: where what is said in live calls lies until it is on record."""
+    """Puts calls to their end. ``write_ahead``: where what is said in live calls lies until it is on record."""
 
     def __init__(self, calls: CallRepository, ledger: Ledger, write_ahead: WriteAhead) -> None:
         self._calls = calls

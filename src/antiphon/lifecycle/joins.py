@@ -11,15 +11,17 @@ from antiphon import metrics
 from antiphon.call.ends import EndReason
 from antiphon.call.messages import Severity
 from antiphon.errors import InvalidRequest, JoinRefused, Overloaded, ServerStopping, StoreError
+from antiphon.lifecycle.assembly import medium_settings
 from antiphon.lifecycle.call_log import log_joined
 from antiphon.lifecycle.endings import Endings, told
 from antiphon.lifecycle.join_tokens import JoinTokens, hash_token
 from antiphon.lifecycle.tool_resolution import ToolResolver
+from antiphon.media.protocol import MediumSettings
+from antiphon.media.registry import MediaRegistry
 from antiphon.store.records import CallRecord, EventRecord, JoinClaim
 from antiphon.store.repositories import Repositories
 from antiphon.wire.call_request import CallRequest, parse_call_request
 from antiphon.wire.incoming import Incoming
-from antiphon.wire.medium import ServerWebSocketMedium
 from antiphon.wire.offered import check_offered
 
 REFUSED = "join_refused"
@@ -42,7 +44,7 @@ class JoinTicket:
 
     call: CallRecord
     request: CallRequest
-    medium: ServerWebSocketMedium
+    medium: MediumSettings
     asked: tuple[str, ...] = ()
     """Names of data messages that the client wants beside those that the call is set to."""
 
@@ -51,12 +53,18 @@ class Joins:
     """The joins of this process, from the first look at a join URL until the call is served."""
 
     def __init__(
-        self, repositories: Repositories, join_tokens: JoinTokens, tool_resolver: ToolResolver, endings: Endings
+        self,
+        repositories: Repositories,
+        join_tokens: JoinTokens,
+        tool_resolver: ToolResolver,
+        endings: Endings,
+        media: MediaRegistry,
     ) -> None:
         self._repositories = repositories
         self._join_tokens = join_tokens
         self._tool_resolver = tool_resolver
         self._endings = endings
+        self._media = media
         self.under_way: set[str] = set()
         """Calls that take a place already."""
         self.early: dict[str, list[Incoming]] = {}
@@ -134,17 +142,15 @@ class Joins:
     async def _ticket(self, call: CallRecord, client_version: str | None) -> JoinTicket:
         try:
             request = parse_call_request(call.request)
-            check_offered(request)
+            check_offered(request, self._media.kinds)
             await self._tool_resolver.recall(call, request)
         except InvalidRequest as error:  # an earlier version of the server took it
             raise _refused(4400, error.detail) from None
-        medium = request.medium.server_web_socket
-        assert medium is not None
         # Before the socket is open: a client that sees it open may look at the call.
         joined = datetime.now(UTC)
         await self._repositories.calls.mark_joined(call.call_id, joined, client_version)
         log_joined(call, client_version)
-        return JoinTicket(replace(call, joined=joined), request, medium)
+        return JoinTicket(replace(call, joined=joined), request, medium_settings(request))
 
     async def _note(self, call_id: str, refusal: JoinRefused) -> None:
         """Put a refused join among the call's events, where there is such a call. The call goes on as it was."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Coroutine
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,7 +20,7 @@ from antiphon.call.settings import ThreadSettings, TurnSettings
 from antiphon.engines.registry import Engines
 from antiphon.errors import NotFound, StoreError, WrongState
 from antiphon.lifecycle.admission import Admission
-from antiphon.lifecycle.assembly import engines_of, settings_of
+from antiphon.lifecycle.assembly import data_messages, engines_of, settings_of
 from antiphon.lifecycle.call_log import log_abandoned, log_created, log_ended
 from antiphon.lifecycle.endings import Endings, told
 from antiphon.lifecycle.join_tokens import NO_KEY, JoinTokens, hash_token, read_secret
@@ -30,10 +31,13 @@ from antiphon.lifecycle.serving import Serving, stop
 from antiphon.lifecycle.stages import StageMaker
 from antiphon.lifecycle.tool_resolution import ToolResolver, tool_records
 from antiphon.lifecycle.voice_selection import VoiceChoice, Voices
+from antiphon.media.catalogue import built_in
 from antiphon.media.protocol import Medium
+from antiphon.media.registry import MediaRegistry
 from antiphon.media.websocket.batch_reader import BatchReader
 from antiphon.session.data_connections import DataConnections
 from antiphon.session.pacer import Pacer
+from antiphon.session.parts import SessionParts
 from antiphon.session.session import Session
 from antiphon.store.ledger import Ledger
 from antiphon.store.records import CallRecord, StageRecord, new_id
@@ -46,7 +50,6 @@ from antiphon.wire.call_settings import first_speaker
 from antiphon.wire.experimental import switches
 from antiphon.wire.incoming import Incoming
 from antiphon.wire.offered import check_offered
-from antiphon.wire.outgoing import WEBSOCKET_DEFAULTS
 
 SETTLE_PATIENCE_S = 1.0
 
@@ -68,8 +71,11 @@ class CallManager:
         data_connections: DataConnections | None = None,
         threads: ThreadSettings | None = None,
         worker: int | None = None,
+        media: MediaRegistry | None = None,
     ) -> None:
         self._engines = engines
+        self.media = media or built_in()
+        """What may carry calls here."""
         self._repositories = repositories
         self._ledger = ledger
         self._recordings = recordings
@@ -89,7 +95,7 @@ class CallManager:
         self.join_tokens = JoinTokens(repositories.calls, read_secret(recordings.parent), self._spawn)
         self.join_tokens.on_gone = self._tool_resolver.forget
         self._endings = Endings(repositories.calls, ledger, self._write_ahead)
-        self._joins = Joins(repositories, self.join_tokens, self._tool_resolver, self._endings)
+        self._joins = Joins(repositories, self.join_tokens, self._tool_resolver, self._endings, self.media)
         self._closing = False
         self._serving = Serving(self._joins)
 
@@ -168,7 +174,7 @@ class CallManager:
             TooManyWaiting: too many calls of the key wait for their join.
 
         """
-        check_offered(request)
+        check_offered(request, self.media.kinds)
         self._admission.check(asyncio.get_running_loop().time(), self.taken, self.join_tokens.expected())
         self._admission.check_waiting(key, self.join_tokens.by_key[key])
         call_id = new_id()
@@ -238,6 +244,11 @@ class CallManager:
         """Give a ticket back. The call ends here if it was never served: its client was gone too soon."""
         await self._joins.release(ticket)
 
+    def open_medium(self, ticket: JoinTicket, connection: object) -> AbstractAsyncContextManager[Medium]:
+        """Open the medium of a call that was joined by ``connection``, for :meth:`serve`."""
+        wanted = data_messages(ticket.request, ticket.asked)
+        return self.media.open(replace(ticket.medium, tells_clear=wanted.playback_clear_buffer), connection)
+
     async def serve(self, ticket: JoinTicket, medium: Medium) -> None:
         """Serve a joined call to its end, and put its end on record."""
         with self._serving.call():
@@ -290,19 +301,15 @@ class CallManager:
             if call.recording_enabled
             else None
         )
-        return Session(
-            settings,
-            engines,
-            medium,
+        parts = SessionParts(
             recorder,
-            self._pacer,
-            ticket.medium.data_messages.over(WEBSOCKET_DEFAULTS, ticket.asked),
-            ticket.medium.client_buffer_size_ms,
-            recording,
+            data_messages(request, ticket.asked),
             tools,
             StageMaker(call, engines.model, self._voices, self._tool_resolver, tools, recorder),
-            self._data_connections.of(request, call.call_id),
+            recording=recording,
+            data_connection=self._data_connections.of(request, call.call_id),
         )
+        return Session(settings, engines, medium, parts, self._pacer)
 
     # Live calls
 

@@ -17,9 +17,12 @@ from antiphon.call import events as ev
 from antiphon.call.ends import EndReason
 from antiphon.call.messages import CallEvent, Debug, Pong, Severity
 from antiphon.errors import MessageError
-from antiphon.media.protocol import AudioIn, Closed, Delivers, Medium, TextIn
+from antiphon.media.protocol import Audio, Delivers, Digits, Left, Medium, Message
+from antiphon.media.protocol import Incoming as FromMedium
+from antiphon.session.core_driver import CoreDriver
 from antiphon.session.listener import Listener
 from antiphon.session.participants import Participant, Participants
+from antiphon.session.parts import DigitsHandling
 from antiphon.session.tool_runner import ToolRunner
 from antiphon.wire.events import event_of
 from antiphon.wire.incoming import Incoming, Ping, ToolResult, UserTextMessage, parse
@@ -53,10 +56,10 @@ class Track(Protocol):
 
 
 class Inbound:
-    """Turns what comes in into events of the core, given to ``feed``.
+    """Turns what comes in into events of the core, given to ``driver``.
 
-    Results of tools go to ``invoker``, the caller's samples to ``tracks``, too. ``broken()`` is called when something
-    here fails where no task would notice.
+    Results of tools go to ``tool_runner``, the caller's samples to ``tracks``, too. What fails here where no task would
+    notice is told to ``driver``.
     """
 
     def __init__(
@@ -64,22 +67,21 @@ class Inbound:
         medium: Medium,
         listener: Listener,
         participants: Participants,
-        feed: Callable[[ev.Event], None],
+        driver: CoreDriver,
         now: Callable[[], float],
-        broken: Callable[[], None],
-        call_id: str,
-        tool_runner: ToolRunner | None = None,
-        tracks: Sequence[Track] = (),
+        tool_runner: ToolRunner,
+        tracks: Sequence[Track],
+        digits: DigitsHandling,
     ) -> None:
         self._medium = medium
         self._listener = listener
         self._participants = participants
-        self._feed = feed
+        self._driver = driver
+        self._feed = driver.feed
         self._now = now
-        self._broken = broken
-        self._call_id = call_id
         self._tool_runner = tool_runner
         self._tracks = tracks
+        self._digits = digits
         self._overflowed = False
 
     async def read(self) -> None:
@@ -88,11 +90,13 @@ class Inbound:
             self._medium.deliver(self._take_audio)
         for number in count(1):
             match await self._receive():
-                case AudioIn(data=data):
+                case Audio(data=data):
                     await self._hear_all(data)
-                case TextIn(text=text):
+                case Message(text=text):
                     await self.take_text(text, self._participants.client)
-                case Closed(code=code, clean=clean):
+                case Digits(digits=digits):
+                    self._press(digits)
+                case Left(code=code, clean=clean):
                     with suppress(TimeoutError):
                         await asyncio.wait_for(self._listener.all_scored(), UNSCORED_PATIENCE_S)
                     reason = EndReason.HANGUP if clean else EndReason.CONNECTION_ERROR
@@ -118,7 +122,7 @@ class Inbound:
         match message:
             case Ping(timestamp=timestamp):
                 sender.tell(Pong(timestamp))
-            case ToolResult() if self._tool_runner is not None:
+            case ToolResult():
                 self._tool_runner.result(message)
             case _:
                 event = event_of(message, self._now())
@@ -136,19 +140,25 @@ class Inbound:
             extras = {} if sender.is_client else {"from": "dataConnection"}
             self._participants.note(CallEvent(Severity.WARNING, "message_rejected", reason, extras))
 
-    async def _receive(self) -> AudioIn | TextIn | Closed:
+    async def _receive(self) -> FromMedium:
         try:
             return await self._medium.receive()
         except Exception:
-            _log.exception("medium_broke", call_id=self._call_id)
-            return Closed(1006, clean=False)
+            _log.exception("medium_broke", call_id=self._driver.call_id)
+            return Left(1006, clean=False)
+
+    def _press(self, digits: str) -> None:
+        """Take pressed keys as what the caller wrote."""
+        if self._digits.text is not None:
+            text = self._digits.text.replace("{digits}", digits)
+            self._feed(ev.UserTextReceived(self._now(), text, self._digits.urgency))
 
     def _take_audio(self, data: bytes) -> None:
         """Audio that comes straight from the socket, whose fault no mistake of ours may be."""
         try:
             self._hear(data)
         except Exception:
-            self._broken()
+            self._driver.fail()
 
     async def _hear_all(self, data: bytes) -> None:
         for start in range(0, len(data), HEARD_AT_ONCE_BYTES):

@@ -26,7 +26,7 @@ class _Player:
 
 
 class Pacer:
-    """Asks every player at its turn, after the sockets in ``gathering``. ``player(now)`` must be quick."""
+    """Asks every player at its turn, after the sockets in ``batch_reader``. ``player(now)`` must be quick."""
 
     def __init__(self, batch_reader: BatchReader | None = None) -> None:
         self.batch_reader = BatchReader() if batch_reader is None else batch_reader  # an empty one is false

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
 
 from antiphon import metrics
-from antiphon.call.messages import CallEvent, CallStarted, Message
+from antiphon.call.messages import CallEvent, CallStarted, Message, PlaybackClearBuffer
 from antiphon.session.parts import CallRecorder
 from antiphon.session.watch import EngineWatch
 from antiphon.wire.outgoing import EnabledDataMessages, to_json
@@ -87,6 +87,11 @@ class Participants:
             self.client.tell(message)  # whoever connects otherwise is told then, each time
         else:
             self._tell_all(message)
+
+    def reply_cut(self) -> None:
+        """Tell everybody beside the client that a reply was cut: the client's medium tells the client."""
+        for participant in self._others:
+            participant.tell(PlaybackClearBuffer())
 
     def note(self, event: CallEvent) -> None:
         """Put an event on record, and tell those who want events."""

@@ -6,7 +6,8 @@ from collections import deque
 from collections.abc import Callable
 
 from antiphon.audio.pcm import Samples, samples_from_bytes
-from antiphon.audio.playout import Cleared, Playout
+from antiphon.audio.playout import Cleared
+from antiphon.media.protocol import Medium
 from antiphon.session.pacer import Pacer
 
 TICKS_A_POSITION = 3
@@ -19,30 +20,26 @@ MOST_HELD_S = 20.0
 class Player:
     """Plays one reply at a time.
 
-    ``send(frame)`` gets s16le frames when they are due. ``on_position(reply, samples)`` hears how far the
-    caller has heard, every 60 ms while something plays. ``on_heard(samples)`` gets the very samples that were
-    heard, for the recording. ``on_broken()`` is called when one of them raises while the pacer asks. While
-    ``backed_up()`` nothing is sent: a client whose buffer takes minutes gets them no faster than its connection
-    does.
+    ``medium`` gets s16le frames when its playout says that they are due. ``on_position(reply, samples)`` hears how far
+    the caller has heard, every 60 ms while something plays. ``on_heard(samples)`` gets the very samples that were
+    heard, for the recording. ``on_broken()`` is called when one of them raises while the pacer asks. While the medium
+    is backed up nothing is sent: a client whose buffer takes minutes gets them no faster than its connection does.
     """
 
     def __init__(
         self,
-        playout: Playout,
+        medium: Medium,
         pacer: Pacer,
-        send: Callable[[bytes], None],
         on_position: Callable[[int, int], None],
         on_heard: Callable[[Samples], None] | None,
         on_broken: Callable[[], None],
-        backed_up: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._playout = playout
+        self._medium = medium
+        self._playout = medium.playout
         self._pacer = pacer
-        self._send = send
         self._on_position = on_position
         self._on_heard = on_heard
         self._on_broken = on_broken
-        self._backed_up = backed_up
         self._ticket: int | None = None
         self._reply: int | None = None
         self._position = 0
@@ -106,10 +103,10 @@ class Player:
         self._rest()
 
     def _release(self, now: float) -> None:
-        if self._backed_up():
+        if self._medium.backed_up:
             return
         for frame in self._playout.due(now):
-            self._send(frame)
+            self._medium.send_audio(frame)
             if self._on_heard is not None:
                 self._unheard.append(samples_from_bytes(frame))
 

@@ -24,7 +24,7 @@ _log = structlog.get_logger(__name__)
 
 
 class ThreadGeneration:
-    """Carries out ``GenerateAside`` and ``StopAside``; reports events by ``report``."""
+    """Carries out ``GenerateForThread`` and ``StopForThread``; reports events by ``report``."""
 
     def __init__(
         self,

@@ -42,8 +42,8 @@ class _Awaited:
 class ToolRunner:
     """Uses tools once each, and reports ``ToolReturned`` for every use.
 
-    ``outlet`` asks the client, or whoever else takes part. ``play`` plays sound to the caller; it returns when that is
-    heard.
+    ``participants`` asks the client, or whoever else takes part. ``play`` plays sound to the caller; it returns when
+    that is heard.
     """
 
     def __init__(

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from antiphon.wire import fields
 from antiphon.wire.fields import Duration, Flag, JsonObject, NonEmptyText, SampleRate, Text, WireModel
-from antiphon.wire.outgoing import EnabledDataMessages
+from antiphon.wire.outgoing import WEBRTC_DEFAULTS, WEBSOCKET_DEFAULTS, EnabledDataMessages
 
 MAX_CLIENT_BUFFER_MS = 600_000
 """Ten minutes: more than any reply lasts."""
@@ -146,3 +146,17 @@ class CallMedium(WireModel):
     def _one_medium(self) -> Self:
         fields.exactly_one(self, tuple(type(self).model_fields), at_most=True)
         return self
+
+
+def medium_name(medium: CallMedium) -> str:
+    """Return the name of the one medium that is set, as the API has it."""
+    names = (name for name in CallMedium.model_fields if getattr(medium, name) is not None)
+    return str(CallMedium.model_fields[next(names, "web_rtc")].alias)
+
+
+def data_messages_of(medium: CallMedium, asked: Iterable[str]) -> EnabledDataMessages:
+    """Return which data messages the client of a call is sent. ``asked``: see :meth:`DataMessages.over`."""
+    if medium.server_web_socket is not None:
+        return medium.server_web_socket.data_messages.over(WEBSOCKET_DEFAULTS, asked)
+    wanted = medium.web_rtc or WebRtcMedium()
+    return wanted.data_messages.over(WEBRTC_DEFAULTS, asked)

@@ -6,24 +6,21 @@ took without carrying them out, can still be read.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from antiphon.errors import FieldError, InvalidRequest
 from antiphon.wire.call_request import MAX_FIELDS_NAMED, CallRequest, parse_call_request
 from antiphon.wire.experimental import wrong_settings
-from antiphon.wire.medium import CallMedium
-
-MEDIA = ("serverWebSocket",)
-"""The media that a call can have here, by their names in the API."""
+from antiphon.wire.medium import CallMedium, medium_name
 
 AUTO_DELETE = "CALL_RETENTION_POLICY_AUTO_DELETE"
 
 
-def parse_new_call(body: Any) -> CallRequest:
+def parse_new_call(body: Any, media: Sequence[str]) -> CallRequest:
     """The request in a body that asks for a new call. Raises :class:`InvalidRequest`.
 
-    A medium that is not here is refused as such, whatever else may be wrong inside it.
+    A medium that is not among ``media`` is refused as such, whatever else may be wrong inside it.
     """
     try:
         return parse_call_request(body)
@@ -31,9 +28,9 @@ def parse_new_call(body: Any) -> CallRequest:
         if not error.fields or not error.fields[0].path.startswith("medium."):
             raise
         asked = _asked_medium(body)
-        if asked is None or asked in MEDIA:
+        if asked is None or asked in media:
             raise
-        raise InvalidRequest.all([_no_medium(asked)]) from None
+        raise InvalidRequest.all([_no_medium(asked, media)]) from None
 
 
 def _asked_medium(body: Any) -> str | None:
@@ -45,16 +42,19 @@ def _asked_medium(body: Any) -> str | None:
     return alias if alias in names.values() else None
 
 
-def check_offered(request: CallRequest) -> None:
-    """Raise :class:`InvalidRequest` naming each field that asks for what this server does not do."""
-    if found := list(_refused(request))[:MAX_FIELDS_NAMED]:
+def check_offered(request: CallRequest, media: Sequence[str]) -> None:
+    """Raise :class:`InvalidRequest` naming each field that asks for what this server does not do.
+
+    ``media``: those that a call can have here, by their names in the API.
+    """
+    if found := list(_refused(request, media))[:MAX_FIELDS_NAMED]:
         raise InvalidRequest.all(found)
 
 
-def _refused(request: CallRequest) -> Iterator[FieldError]:
+def _refused(request: CallRequest, media: Sequence[str]) -> Iterator[FieldError]:
     medium = medium_name(request.medium)
-    if medium not in MEDIA:
-        yield _no_medium(medium)
+    if medium not in media:
+        yield _no_medium(medium, media)
     for name in ("joined", "ended", "billed"):
         if request.callbacks is not None and getattr(request.callbacks, name) is not None:
             yield FieldError(f"callbacks.{name}", "this server makes no callbacks yet; leave it out")
@@ -66,12 +66,6 @@ def _refused(request: CallRequest) -> Iterator[FieldError]:
     yield from wrong_settings(request.experimental_settings or {})
 
 
-def _no_medium(name: str) -> FieldError:
+def _no_medium(name: str, media: Sequence[str]) -> FieldError:
     unnamed = ", which a call without a medium would have" if name == "webRtc" else ""
-    return FieldError("medium", f"this server has no {name}{unnamed}; there is: {', '.join(MEDIA)}")
-
-
-def medium_name(medium: CallMedium) -> str:
-    """Return the name of the one medium that is set, as the API has it."""
-    names = (name for name in CallMedium.model_fields if getattr(medium, name) is not None)
-    return str(CallMedium.model_fields[next(names, "web_rtc")].alias)
+    return FieldError("medium", f"this server has no {name}{unnamed}; there is: {', '.join(media)}")

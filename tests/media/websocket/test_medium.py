@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from antiphon.media.protocol import AudioIn, Closed, TextIn
-from antiphon.media.websocket.medium import MOST_QUEUED_BYTES, ServerWebSocket
+from antiphon.media.protocol import Audio, Left, MediumSettings, Message
+from antiphon.media.websocket.medium import MOST_QUEUED_BYTES, JoinedSocket, WebSocketMedium
 
 
 class Socket:
@@ -41,18 +41,22 @@ class Socket:
                 await self.news.wait()
 
 
+def opened(socket: Any, rate: int, line: Any = None) -> WebSocketMedium:
+    return WebSocketMedium(MediumSettings("serverWebSocket", rate, rate), JoinedSocket(socket, line))
+
+
 async def test_frames_come_in_by_kind_and_empty_ones_too() -> None:
     socket = Socket()
-    async with ServerWebSocket(socket, 16_000, 16_000) as medium:
+    async with opened(socket, 16_000) as medium:
         for message in (
             {"type": "websocket.receive", "bytes": b"\1\0"},
             {"type": "websocket.receive", "bytes": b""},
             {"type": "websocket.receive", "text": "hello"},
         ):
             socket.incoming.put_nowait(message)
-        assert await medium.receive() == AudioIn(b"\1\0")
-        assert await medium.receive() == AudioIn(b"")
-        assert await medium.receive() == TextIn("hello")
+        assert await medium.receive() == Audio(b"\1\0")
+        assert await medium.receive() == Audio(b"")
+        assert await medium.receive() == Message("hello")
 
 
 @pytest.mark.parametrize(
@@ -60,14 +64,14 @@ async def test_frames_come_in_by_kind_and_empty_ones_too() -> None:
 )
 async def test_a_good_bye_is_told_from_a_broken_connection(code: int, clean: bool) -> None:
     socket = Socket()
-    async with ServerWebSocket(socket, 16_000, 16_000) as medium:
+    async with opened(socket, 16_000) as medium:
         socket.incoming.put_nowait({"type": "websocket.disconnect", "code": code})
-        assert await medium.receive() == Closed(code, clean=clean)
+        assert await medium.receive() == Left(code, clean=clean)
 
 
 async def test_audio_and_messages_keep_their_order() -> None:
     socket = Socket()
-    async with ServerWebSocket(socket, 16_000, 16_000) as medium:
+    async with opened(socket, 16_000) as medium:
         medium.send_message({"type": "state", "state": "speaking"})
         medium.send_audio(b"\1\0")
         medium.send_message({"type": "transcript", "text": "Grüße"})
@@ -103,7 +107,7 @@ class Line:
 async def test_messages_go_straight_to_the_line_but_not_before_the_event_is_over() -> None:
     socket = Socket()
     line = Line(socket)
-    async with ServerWebSocket(socket, 16_000, 16_000, line) as medium:
+    async with opened(socket, 16_000, line) as medium:
         medium.send_message({"number": 1})
         assert not socket.sent  # what follows from the same event is not on record yet
         medium.send_audio(b"\2\0")
@@ -121,12 +125,12 @@ async def test_messages_go_straight_to_the_line_but_not_before_the_event_is_over
 async def test_dropping_audio_keeps_messages() -> None:
     socket = Socket()
     socket.open.clear()
-    async with ServerWebSocket(socket, 16_000, 16_000) as medium:
+    async with opened(socket, 16_000) as medium:
         for number in range(4):
             medium.send_audio(bytes([number, 0]))
             medium.send_message({"number": number})
         await asyncio.sleep(0)  # the sender takes the first and waits with it
-        medium.drop_audio()
+        medium.interrupt(0)
         socket.open.set()
         await socket.until_sent(5)
     assert [message["bytes"] for message in socket.sent if "bytes" in message] == [b"\0\0"]
@@ -137,7 +141,7 @@ async def test_what_waits_for_a_client_that_does_not_read_is_bounded() -> None:
     socket = Socket()
     socket.open.clear()
     second = bytes(96_000)
-    async with ServerWebSocket(socket, 48_000, 48_000) as medium:
+    async with opened(socket, 48_000) as medium:
         for _ in range(200):
             medium.send_audio(second)
         medium.send_message({"type": "state"})
@@ -151,7 +155,7 @@ async def test_what_waits_for_a_client_that_does_not_read_is_bounded() -> None:
 
 async def test_closing_sends_what_is_queued_first_and_happens_once() -> None:
     socket = Socket()
-    async with ServerWebSocket(socket, 16_000, 16_000) as medium:
+    async with opened(socket, 16_000) as medium:
         medium.send_message({"last": "words"})
         await medium.close(1000, "x" * 200)
         await medium.close(1011, "again")
@@ -164,7 +168,7 @@ async def test_closing_sends_what_is_queued_first_and_happens_once() -> None:
 async def test_a_broken_socket_hurts_nobody() -> None:
     socket = Socket()
     socket.broken = True
-    async with ServerWebSocket(socket, 16_000, 16_000) as medium:
+    async with opened(socket, 16_000) as medium:
         medium.send_audio(b"\1\0")
         await medium.close(1000, "bye")
     assert socket.sent == []

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from antiphon.call.actions import Action, Emit, Generate, Keep, Play, Stop
+from antiphon.call.actions import Action, Emit, Generate, Keep, Play, ReplyCut, Stop
 from antiphon.call.events import SpeechMade
 from antiphon.call.history import History, Span, SpokenMessage
-from antiphon.call.messages import AgentState, CallEvent, Modality, PlaybackClearBuffer, Role, Severity, Transcript
+from antiphon.call.messages import AgentState, CallEvent, Modality, Role, Severity, Transcript
 from antiphon.call.prompt import Prompt
 from antiphon.call.speaking.agenda import Line
 from antiphon.call.speaking.backchannel import Held
@@ -152,8 +152,7 @@ class Floor:
         if reply is None or reply.number != number or not reply.stopping:
             return None
         reply.advance(at, position)
-        if unplayed > 0:
-            self._out.append(Emit(PlaybackClearBuffer()))
+        self._out.append(ReplyCut(number, position, unplayed))
         return self._close(at, cut=not reply.heard)
 
     def abandon(self, at: float) -> Closed | None:
@@ -166,7 +165,7 @@ class Floor:
         if reply.continues is not None:
             self._out.append(Stop(reply.continues))
         if reply.playing and reply.modality is Modality.VOICE:
-            self._out.append(Emit(PlaybackClearBuffer()))
+            self._out.append(ReplyCut(reply.number, reply.position, None))
         return self._close(at, cut=True)
 
     # Progress

@@ -7,9 +7,11 @@ import contextlib
 import json
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
-from antiphon.media.protocol import AudioIn, Closed, Incoming, TextIn
+from antiphon.audio.playout import ModelledPlayout
+from antiphon.media.protocol import Audio, Incoming, Left, MediumSettings, Message
 
 MOST_QUEUED_BYTES = 4_000_000
 """What waits for a client that does not read (40 s of 48 kHz); beyond that its audio is dropped. The server's
@@ -25,6 +27,9 @@ BREACHES = frozenset({1002, 1003, 1006, 1007, 1009})
 
 LONGEST_REASON = 123
 """Bytes of a close reason (RFC 6455, section 5.5)."""
+
+KIND = "serverWebSocket"
+"""The medium's name in the API."""
 
 _json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 """Made once: ``json.dumps`` makes one for each message that is not written in its default way."""
@@ -53,14 +58,27 @@ class Direct(Protocol):
         """The same for a message."""
 
 
-class ServerWebSocket:
+@dataclass(frozen=True, slots=True)
+class JoinedSocket:
+    """The connection that a client joined by: the ASGI WebSocket, and the socket under it where there is one."""
+
+    websocket: WebSocket
+    direct: Direct | None = None
+
+
+class WebSocketMedium:
     """One joined client. Use as ``async with``: a task of its own sends, so that nobody waits for the client."""
 
-    def __init__(self, websocket: WebSocket, input_rate: int, output_rate: int, direct: Direct | None = None) -> None:
-        self.input_rate = input_rate
-        self.output_rate = output_rate
-        self._websocket = websocket
-        self._direct = direct
+    def __init__(self, settings: MediumSettings, joined: JoinedSocket) -> None:
+        """Raise ``ValueError`` where the settings name no rates: it is the client who chooses them."""
+        if settings.input_rate is None or settings.output_rate is None:
+            raise ValueError("a WebSocket's client chooses the sample rates")
+        self.input_rate = settings.input_rate
+        self.output_rate = settings.output_rate
+        self.playout = ModelledPlayout(settings.output_rate, settings.client_buffer_ms)
+        self._tells_clear = settings.tells_clear
+        self._websocket = joined.websocket
+        self._direct = joined.direct
         self._queue: deque[bytes | str] = deque()
         self._queued_bytes = 0
         self._queued_audio = 0
@@ -94,11 +112,11 @@ class ServerWebSocket:
             message = await self._websocket.receive()
             if message["type"] == "websocket.disconnect":
                 code = message.get("code") or 1005
-                return Closed(code, clean=code not in BREACHES)
+                return Left(code, clean=code not in BREACHES)
             if (data := message.get("bytes")) is not None:
-                return AudioIn(data)
+                return Audio(data)
             if (text := message.get("text")) is not None:
-                return TextIn(text)
+                return Message(text)
 
     def send_audio(self, data: bytes) -> None:
         """Queue one audio frame."""
@@ -113,8 +131,13 @@ class ServerWebSocket:
         """The client takes it more slowly than it comes."""
         return self._queued_bytes >= BACKED_UP_BYTES
 
-    def drop_audio(self) -> None:
-        """Forget the audio that is queued and not sent; messages stay."""
+    def interrupt(self, unplayed: int | None) -> None:
+        """Forget the sound that is queued, and tell the client to clear its buffer where something may be in it."""
+        self._drop_audio()
+        if self._tells_clear and unplayed != 0:
+            self.send_message({"type": "playback_clear_buffer"})
+
+    def _drop_audio(self) -> None:
         if not self._queued_audio:
             return  # looking through what is queued for a client that does not read costs everybody
         kept: deque[bytes | str] = deque(item for item in self._queue if isinstance(item, str))
@@ -142,7 +165,7 @@ class ServerWebSocket:
         if isinstance(item, bytes) and self._idle.is_set() and self._write(item):
             return
         if self._queued_bytes + len(item) > MOST_QUEUED_BYTES:
-            self.drop_audio()
+            self._drop_audio()
             if self._queued_bytes + len(item) > MOST_QUEUED_BYTES:
                 return
         self._count(item, 1)

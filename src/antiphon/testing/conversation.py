@@ -1,4 +1,4 @@
-"""Whole sessions on virtual time: scripted engines, and a virtual client that plays in real time."""
+"""Whole calls on virtual time: a session, scripted engines, and a client in memory that plays in real time."""
 
 from __future__ import annotations
 
@@ -21,41 +21,50 @@ from antiphon.engines.scripted import (
     ScriptedVoiceActivity,
 )
 from antiphon.session.pacer import Pacer
-from antiphon.session.parts import CallEngines
+from antiphon.session.parts import CallEngines, SessionParts
 from antiphon.session.session import Session
+from antiphon.testing.reference_medium import ReferenceMedium
+from antiphon.testing.virtual_clock import run_virtual
 from antiphon.wire.outgoing import WEBSOCKET_DEFAULTS
-from tests.support.virtual_client import VirtualClient
-from tests.support.virtual_loop import run_virtual
 
 USER_FIRST = FirstSpeaker(False, None)
 REPLY = "The first sentence of a reply is here. The second one follows it, and then there is a third one to hear."
 
 
 @dataclass
-class Record:
-    """A chronicle in memory."""
+class MemoryRecorder:
+    """Keeps in memory what a call puts on record: its finished messages and its events."""
 
     kept: list[KeptMessage] = field(default_factory=list)
     noted: list[CallEvent] = field(default_factory=list)
 
     def keep(self, message: KeptMessage) -> None:
+        """Keep a finished message."""
         self.kept.append(message)
 
     def note(self, event: CallEvent, audio_s: float, wall_s: float) -> None:
+        """Keep an event."""
         self.noted.append(event)
 
     def kinds(self) -> list[str]:
+        """Return the types of the events, in order."""
         return [event.type for event in self.noted]
 
 
 @dataclass
-class Scene:
-    """One call. Its parts may be exchanged before ``run``."""
+class Conversation:
+    """One call. Its parts may be exchanged before ``run``.
+
+    Example::
+
+        def test_the_agent_answers() -> None:
+            talk = Conversation().with_engines(model=ScriptedLanguageModel(["It is noon."])).run(speaking("#####....."))
+            assert [message["text"] for message in talk.client.messages("transcript") if message["final"]]
+    """
 
     settings: CallSettings = field(default_factory=lambda: CallSettings("call", 24_000, first_speaker=USER_FIRST))
-    client_buffer_ms: int = 60
-    client: VirtualClient = field(default_factory=VirtualClient)
-    record: Record = field(default_factory=Record)
+    client: ReferenceMedium = field(default_factory=ReferenceMedium)
+    record: MemoryRecorder = field(default_factory=MemoryRecorder)
     engines: CallEngines = field(
         default_factory=lambda: CallEngines(
             ScriptedVoiceActivity(),
@@ -68,34 +77,37 @@ class Scene:
     recording: RecordingWriter | None = None
     pacer: Pacer = field(default_factory=Pacer)
     leaves: bool = True
-    """The client says good-bye once the caller is done."""
+    """Whether the client hangs up once ``caller`` has returned."""
     before: Callable[[Session], None] = lambda _: None
     end: End | None = None
     session: Session = field(init=False)
     unhandled: list[dict[str, Any]] = field(default_factory=list)
     """What reached the loop's exception handler: nothing should."""
 
-    def with_engines(self, **engines: object) -> Scene:
+    def with_engines(self, **engines: object) -> Conversation:
+        """Exchange engines, by the names that they have in :class:`~antiphon.session.parts.CallEngines`."""
         self.engines = replace(self.engines, **engines)  # type: ignore[arg-type]
         return self
 
     @property
     def model(self) -> ScriptedLanguageModel:
+        """The language model, where it is a scripted one."""
         assert isinstance(self.engines.model, ScriptedLanguageModel)
         return self.engines.model
 
     @property
     def speaker(self) -> ScriptedSpeaker:
+        """The voice, where it is a scripted one."""
         assert isinstance(self.engines.speaker, ScriptedSpeaker)
         return self.engines.speaker
 
-    def run(self, caller: Callable[[VirtualClient], Awaitable[None]]) -> Scene:
-        """Serve the call, in which ``caller`` does its part. No task may be left when it is over."""
+    def run(self, caller: Callable[[ReferenceMedium], Awaitable[None]]) -> Conversation:
+        """Serve the call on virtual time, in which ``caller`` does its part. No task may be left when it is over."""
         run_virtual(self._run(caller))
         assert self.unhandled == []
         return self
 
-    async def _run(self, caller: Callable[[VirtualClient], Awaitable[None]]) -> None:
+    async def _run(self, caller: Callable[[ReferenceMedium], Awaitable[None]]) -> None:
         pacing = asyncio.create_task(self.pacer.run())
         await self.serve(caller)
         pacing.cancel()
@@ -103,8 +115,8 @@ class Scene:
             await pacing
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
-    async def serve(self, caller: Callable[[VirtualClient], Awaitable[None]]) -> None:
-        """The call itself, beside others that share its pacer."""
+    async def serve(self, caller: Callable[[ReferenceMedium], Awaitable[None]]) -> None:
+        """Serve the call on the running loop, beside others that share its pacer."""
         asyncio.get_running_loop().set_exception_handler(lambda _, context: self.unhandled.append(context))
         running = asyncio.create_task(self.start().run())
         await caller(self.client)
@@ -112,27 +124,28 @@ class Scene:
             self.client.leave()
         self.end = await running
 
+    def parts(self) -> SessionParts:
+        """What the session works with beside its engines and its client."""
+        return SessionParts(self.record, WEBSOCKET_DEFAULTS, recording=self.recording)
+
     def start(self) -> Session:
-        """Make the session, and do what is to be done ``before`` it runs."""
+        """Make the session, and call ``before`` with it."""
         settings = replace(self.settings, output_rate=self.client.output_rate)
         self.session = Session(
             settings,
             self.engines,
             self.client,
-            self.record,
+            self.parts(),
             self.pacer,
-            WEBSOCKET_DEFAULTS,
-            self.client_buffer_ms,
-            self.recording,
         )
         self.before(self.session)
         return self.session
 
 
-def speaking(script: str) -> Callable[[VirtualClient], Awaitable[None]]:
-    """A caller who speaks ``script`` (see ``VirtualClient.speak``)."""
+def speaking(script: str) -> Callable[[ReferenceMedium], Awaitable[None]]:
+    """Return a caller who speaks ``script``, see :meth:`ReferenceMedium.speak`."""
 
-    async def caller(client: VirtualClient) -> None:
+    async def caller(client: ReferenceMedium) -> None:
         await client.speak(script)
 
     return caller

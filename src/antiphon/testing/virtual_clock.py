@@ -39,6 +39,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         super().__init__(self._jumping)
 
     def time(self) -> float:
+        """Return the virtual time, in seconds."""
         return self._jumping.now
 
 
