@@ -171,7 +171,7 @@ async def test_a_server_that_refuses_tools_is_said_to(server: OpenAIServer, mode
     assert not error.value.retryable
     assert says in str(error.value), "the reason is what the operator needs"
     server.script.refuses_tools = "something else"
-    with pytest.raises(EngineError, match=r"answered 400$"):
+    with pytest.raises(EngineError, match=r"answered 400: something else$"):
         await generated(model)
 
 
