@@ -122,6 +122,15 @@ def test_a_language_that_nobody_understands_is_refused_with_those_that_are(
         assert [field.path for field in caught.value.fields] == ["languageHint"]
 
 
+@pytest.mark.parametrize("language", ["klingon", "english", "german-AT", "e"])
+def test_what_is_no_language_is_refused_whatever_recognizes_speech(voices: Voices, language: str) -> None:
+    with pytest.raises(InvalidRequest, match="no BCP 47 language code") as caught:
+        voices.choose(choice(languageHint=language))
+    assert [field.path for field in caught.value.fields] == ["languageHint"]
+    for fine in ("tlh", "de-DE", "zh-Hant-TW", "es-419", "de-DE-1996"):
+        voices.choose(choice(languageHint=fine))
+
+
 def test_all_that_has_no_effect_is_named(voices: Voices) -> None:
     overrides = {"cartesia": {"emotions": ["joy"], "speed": 0.5, "generationConfig": {"volume": 2, "speed": 1.1}}}
     (note,) = voices.choose(choice(voice="Mark", voiceOverrides=overrides)).notes

@@ -36,6 +36,9 @@ MOST_FIELDS_NAMED = 20
 MOST_CHARACTERS = 1_000
 """Of what an event names."""
 
+_LANGUAGE_LETTERS = (2, 3)
+"""Of the first part of a code (RFC 5646, 2.2.1): longer ones are reserved, and no language has one."""
+
 _CONNECTIONS_OWN = frozenset(("host", "content-length", "transfer-encoding", "connection", "te", "upgrade", "expect"))
 
 
@@ -133,11 +136,17 @@ class Voices:
             await speaker.aclose()
 
     def _check_language(self, language: str | None) -> None:
-        """Refuse a language that the caller would not be understood in. Remote transcribers cannot be asked."""
+        """Refuse a language that the caller would not be understood in.
+
+        Remote transcribers cannot be asked, and refuse a hint that is no language without a word to the call.
+        """
         transcriber = self._engines.transcriber
         if language and isinstance(transcriber, KnowsLanguages) and not transcriber.knows(language):
             known = ", ".join(transcriber.known_languages())
             text = f"speech recognition on this server does not know the language {language}; it knows {known}"
+            raise InvalidRequest.of("languageHint", text)
+        if language and len(_primary(language)) not in _LANGUAGE_LETTERS:
+            text = f"{language} is no BCP 47 language code: those begin with two or three letters, such as en or de-DE"
             raise InvalidRequest.of("languageHint", text)
 
     def _entry(self, choice: VoiceChoice) -> VoiceEntry:
