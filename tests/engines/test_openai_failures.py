@@ -97,6 +97,15 @@ async def test_garbage_is_an_engine_error(server: OpenAIServer, engine: str, gar
     assert silent(error)
 
 
+@pytest.mark.parametrize("engine", ["model", "transcriber"])
+async def test_a_page_where_an_answer_should_be_is_named_by_its_type(server: OpenAIServer, engine: str) -> None:
+    """A wrong ``base_url`` is often the address of a page that answers 200 to everything."""
+    server.script.body = b"<html>Please log in</html>"
+    with pytest.raises(EngineError, match=r"sent what cannot be understood \(text/plain, ") as error:
+        await ask(engine, server)
+    assert "log in" not in str(error.value)
+
+
 async def test_a_closed_engine_says_so(server: OpenAIServer, model: OpenAIModel) -> None:
     await model.aclose()
     with pytest.raises(EngineError):

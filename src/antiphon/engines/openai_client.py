@@ -38,6 +38,9 @@ LAST_BYTES_S = 0.02
 
 _RETRYABLE = frozenset({408, 409, 425, 429})
 _DONE = "[DONE]"
+_UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, IndexError)
+"""What reading an answer raises that is another one than was asked for."""
+_LONGEST_TYPE = 60
 
 
 class Refused(Exception):
@@ -55,6 +58,17 @@ class StreamFailure(Exception):
     def __init__(self, text: str) -> None:
         super().__init__("reported a failure")
         self.text = text
+
+
+class NoEvents(ValueError):
+    """The answer should have been a stream of events, and has none in it."""
+
+    def __init__(self) -> None:
+        super().__init__("no event in it")
+
+
+class NotUnderstood(Exception):
+    """The server answered with something else than was asked for: its type, and where reading it failed."""
 
 
 class Connection:
@@ -92,7 +106,12 @@ class Connection:
             if not 200 <= response.status < 300:
                 text = (await response.content.read(LONGEST_REFUSAL)).decode(errors="replace")
                 raise Refused(response.status, text)
-            yield response
+            try:
+                yield response
+            except _UNREADABLE as error:
+                where = str(error) if isinstance(error, NoEvents) else type(error).__name__
+                # A page for people, say, where the URL is not that of the API: its type tells more than the failure.
+                raise NotUnderstood(f"{response.content_type[:_LONGEST_TYPE]}, {where}") from None
 
     def failure(self, what: str, *, retryable: bool = True) -> EngineError:
         """An error that names the server: "the speech server at host:9000 {what}"."""
@@ -123,7 +142,9 @@ class Connection:
             raise self.failure(f"broke off its answer ({type(error).__name__})") from None
         except StreamFailure as error:
             raise self.failure(f"reported a failure amid its answer{self.why(error.text, sent())}") from None
-        except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+        except NotUnderstood as error:
+            raise self.failure(f"sent what cannot be understood ({error})") from None
+        except _UNREADABLE as error:
             raise self.failure(f"sent what cannot be understood ({type(error).__name__})") from None
         except RuntimeError as error:  # the session has been closed
             raise self.failure(f"cannot be asked ({type(error).__name__})", retryable=False) from None
@@ -161,12 +182,14 @@ class Connection:
 async def events(response: aiohttp.ClientResponse) -> AsyncIterator[dict[str, Any]]:
     """The JSON objects of a stream of server-sent events, until it says that it is done.
 
-    Raises :class:`StreamFailure` for one that tells of a failure, ``ValueError`` for what is none.
+    Raises :class:`StreamFailure` for one that tells of a failure, ``ValueError`` for what is none, and
+    :class:`NoEvents`.
     Source: WHATWG HTML, 9.2.6 "Interpreting an event stream", of which only ``data`` matters here.
     """
-    parser = _EventParser()
+    parser, none = _EventParser(), True
     async for piece in response.content.iter_any():
         for data in parser.push(piece):
+            none = False
             if data.strip() != _DONE:
                 yield _event(data)
                 continue
@@ -178,6 +201,8 @@ async def events(response: aiohttp.ClientResponse) -> AsyncIterator[dict[str, An
             return
     if (data := parser.finish().strip()) and data != _DONE:
         yield _event(data)  # a server that forgets the last empty line
+    elif none and not data:
+        raise NoEvents
 
 
 class _EventParser:

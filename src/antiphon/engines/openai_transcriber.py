@@ -65,25 +65,24 @@ class OpenAITranscriber:
         with self._connection.failures():
             told = None if language in self._refused else language
             try:
-                content = await self._ask(samples, told)
+                return await self._ask(samples, told)
             except Refused as error:
                 if told is None or error.status not in (400, 422) or "language" not in error.text.lower():
                     raise
                 self._refused.add(told)  # a hint must not cost the words
-                content = await self._ask(samples, None)
-            text = json.loads(content)["text"]
-            if not isinstance(text, str):
-                raise TypeError("text is no string")
-            return text.strip()
+                return await self._ask(samples, None)
 
-    async def _ask(self, samples: Samples, language: str | None) -> bytes:
+    async def _ask(self, samples: Samples, language: str | None) -> str:
         fields = {"model": self._model, "response_format": "json", "temperature": "0"}
         if language:
             fields["language"] = language
         form, content_type = _form(wav(samples), fields)
         headers = {"Content-Type": content_type}
         async with self._connection.post("audio/transcriptions", data=form, headers=headers) as response:
-            return await response.read()
+            text = json.loads(await response.read())["text"]
+            if not isinstance(text, str):
+                raise TypeError("text is no string")
+            return text.strip()
 
     async def aclose(self) -> None:
         """Close all connections."""
