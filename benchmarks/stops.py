@@ -56,13 +56,14 @@ voice_activity = { engine = "scripted" }
 end_of_turn = { engine = "scripted" }
 transcriber = { engine = "scripted", texts = ["Can you tell me something?"] }
 models.scripted = { engine = "scripted", replies = [
-  "The capital of France is Paris.",
   "Once there was a fox who lived by a river, and every day it went to the water and looked for its own face.",
-  "Two and two are four.",
-  "Today is a day like any other.",
 ] }
 """
-"""Engines that cost nothing; the voice is the built-in one, so that the demo's judge understands it."""
+"""Engines that cost nothing; the voice is the built-in one, so that the demo's judge understands it.
+
+Every reply is long enough to be interrupted: on a busy machine a reply that was begun on suspicion is dropped, and the
+next in a list would come in its place.
+"""
 
 CALL: dict[str, Any] = {
     "systemPrompt": "You are a friendly assistant. Answer in two or three sentences.",
